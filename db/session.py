@@ -1,0 +1,76 @@
+"""Engines and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from errors import HangtagError, TransientError, UsageError
+
+
+def make_engine(url: str, pool_size: int = 1, role: str | None = None) -> Engine:
+    """Return an engine on `url`; it connects when first used.
+
+    With `role` every connection takes on that role, for servers where one login serves all
+    (the embedded one). Raises UsageError on a malformed URL.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise UsageError(
+            "HANGTAG_DATABASE_URL is not a database URL, e.g. postgresql://user:password@host/db"
+        ) from error
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise UsageError(f"HANGTAG_DATABASE_URL: {parsed.drivername} is not PostgreSQL")
+    options = "-c application_name=hangtag"
+    if role:
+        options += f" -c role={role}"
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 10,
+            "options": options,
+            # A peer that vanished without a word is noticed within half a minute.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """Open one transaction; commit at its end, roll back on an error.
+
+    A lost connection becomes a TransientError, a refusal by one of the contract's functions
+    (SQLSTATE class HT) a UsageError.
+    """
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+    except PoolTimeoutError as error:
+        raise TransientError("the database is busy: no connection became free") from error
+    except DBAPIError as error:
+        raise translate(error) from error
+
+
+def translate(error: DBAPIError) -> HangtagError | DBAPIError:
+    """Return the error that a user should see for a driver's error."""
+    state = getattr(error.orig, "pgcode", None) or ""
+    first_line = str(error.orig).strip().splitlines()[0] if str(error.orig) else ""
+    if state.startswith("HT"):
+        return UsageError(first_line)
+    if state == "42P01" or state == "3F000":
+        return UsageError("the database has no Hangtag tables yet; run `hangtag migrate`")
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return TransientError(f"the database does not answer: {first_line}", "database_unavailable")
+    return error

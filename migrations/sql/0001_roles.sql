@@ -1,0 +1,42 @@
+-- Migration 0001, part 1: extension, roles, schemas.
+-- Roles belong to the whole cluster, so they may be there already.
+-- They cannot log in: grant one to a service's own login (GRANT hangtag_reader TO feed).
+
+CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
+
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY[
+        'hangtag_owner', 'hangtag_producer', 'hangtag_worker', 'hangtag_operator', 'hangtag_reader'
+    ] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- another database of this cluster, or another migration just now, made it
+        END;
+    END LOOP;
+    IF NOT pg_has_role(current_user, 'hangtag_owner', 'MEMBER') THEN
+        GRANT hangtag_owner TO CURRENT_USER;
+    END IF;
+END $$;
+
+CREATE SCHEMA hangtag AUTHORIZATION hangtag_owner;
+-- hangtag_data may be there already: it holds Alembic's own table.
+CREATE SCHEMA IF NOT EXISTS hangtag_data;
+ALTER SCHEMA hangtag_data OWNER TO hangtag_owner;
+
+COMMENT ON SCHEMA hangtag IS 'Hangtag''s contract with other services: views and functions';
+COMMENT ON SCHEMA hangtag_data IS 'Hangtag''s own tables; they may change with any release';
+
+-- Filters on a nearest-neighbour query apply after the index scan. Iterative scans go on until
+-- LIMIT rows passed the filter; without them such a query returns too few rows.
+-- Set for the database, because `ALTER ROLE … SET` does not reach members of a role.
+SELECT '[1]'::vector; -- loads the library, which makes its settings known
+DO $$
+BEGIN
+    EXECUTE format('ALTER DATABASE %I SET hnsw.iterative_scan = strict_order', current_database());
+    EXECUTE format('ALTER DATABASE %I SET hnsw.max_scan_tuples = 2147483647', current_database());
+    EXECUTE format('ALTER DATABASE %I SET hnsw.scan_mem_multiplier = 64', current_database());
+END $$;

