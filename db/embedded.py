@@ -56,15 +56,16 @@ def system_user() -> pwd.struct_passwd | None:
     raise HangtagError("root cannot run PostgreSQL, and there is no user `nobody` to run it as")
 
 
-def socket_folder(data_dir: Path) -> Path:
-    """Private folder for the sockets of a data directory: inside it, or in the temporary
-    folder where the path would be too long for a socket.
+def socket_folder(data_dir: Path, name: str = "pg") -> Path:
+    """Return a private folder for a server's socket, below the data directory.
+
+    Where that path would be too long for a socket it lies in the temporary folder.
     """
-    inside = data_dir / "run"
+    inside = data_dir / "run" / name
     if len(os.fsencode(inside / ".s.PGSQL.5432")) <= MAX_SOCKET_PATH:
         return inside
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"hangtag-{os.geteuid()}-{digest}"
+    return Path(tempfile.gettempdir()) / f"hangtag-{os.geteuid()}-{digest}-{name}"
 
 
 def make_private(folder: Path, owner: pwd.struct_passwd | None) -> None:
@@ -155,8 +156,8 @@ class EmbeddedPostgres:
         make_private(self.sockets, self.user)
         make_private(self.cluster, self.user)
         if self.user:
-            open_way(self.cluster, self.user)
-            open_way(binaries(), self.user)
+            for path in (self.cluster, self.sockets, binaries() / "postgres"):
+                open_way(path, self.user)
         if not (self.cluster / "PG_VERSION").exists():
             self._init()
         self.launch()

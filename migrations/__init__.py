@@ -1,0 +1,1 @@
+"""Alembic migrations; `hangtag migrate` runs them."""

@@ -46,7 +46,8 @@ def run(connection: Connection) -> None:
 
 if context.is_offline_mode():
     raise SystemExit("hangtag migrates over a connection only; set HANGTAG_DATABASE_URL")
-engine = make_engine(DatabaseSettings().require_url())
+given = context.config.attributes.get("database_url")
+engine = make_engine(given or DatabaseSettings().require_url())
 with engine.connect() as open_connection:
     run(open_connection)
 engine.dispose()

@@ -31,7 +31,7 @@ class LabelSet:
     parents: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def from_rows(cls, rows: Mapping[str, Sequence[str]]) -> LabelSet:
+    def from_rows(cls, rows: Mapping[str, Sequence[str] | NDArray[np.str_]]) -> LabelSet:
         """Collect the labels of a labelled data set.
 
         `rows` maps each of the seven attributes to one label a picture. A type that the data

@@ -54,7 +54,7 @@ class TagNetwork(nn.Module):
     def __init__(self, sizes: Mapping[str, int], backbone: str = BACKBONE) -> None:
         super().__init__()
         self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0)
-        features = int(self.backbone.num_features)
+        features: int = self.backbone.num_features
         self.dropout = nn.Dropout(0.2)
         self.heads = nn.ModuleDict({a: nn.Linear(features, sizes[a]) for a in HEAD_ATTRIBUTES})
         self.embed = nn.Linear(features, EMBEDDING_DIM)

@@ -6,7 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from errors import PermanentError
 
@@ -76,7 +76,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I") or picture.mode == "F":
-        low, high = picture.getextrema()
+        _, high = picture.getextrema()
         top = 65535.0 if isinstance(high, int | float) and high > 255 else 255.0
         picture = picture.convert("F").point(lambda v: v * (255.0 / top) + 0.0).convert("L")
     if picture.has_transparency_data:
@@ -89,6 +89,6 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 def _reason(data: bytes, error: Exception) -> str:
     if not data:
         return "the file is empty"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return f"not an image in one of the formats {', '.join(FORMATS)}"
     return f"damaged image: {error}"

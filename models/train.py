@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -129,13 +128,13 @@ def train(
     sizes = {a: len(label_set.names[a]) for a in HEAD_ATTRIBUTES}
     learner = Learner(sizes)
     load_backbone_weights_into(learner.network)
-    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner.to(memory_format=torch.channels_last)
     trainer = Trainer(learner, pictures, label_set, settings)
     if (run / "checkpoint.pt").exists():
         trainer.load(run / "checkpoint.pt")
         log.info("going on from step %d of %d", trainer.step, trainer.total_steps)
     trainer.fit(run / "checkpoint.pt", progress)
-    network: TagNetwork = trainer.average.module.network
+    network = trainer.averaged_network()
     save_file(
         {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
         run / "network.safetensors",
@@ -185,7 +184,9 @@ class Trainer:
         )
         # Batch-norm statistics are averaged too: the average is served as it is.
         self.average = AveragedModel(
-            learner, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay), use_buffers=True
+            learner,
+            multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call] # torch
+            use_buffers=True,
         )
 
     def fit(self, checkpoint: Path, progress: Progress | None) -> None:
@@ -212,6 +213,12 @@ class Trainer:
                 saved = time.monotonic()
         self.save(checkpoint)
 
+    def averaged_network(self) -> TagNetwork:
+        """Return the average over the run's weights, which is what is served."""
+        learner = self.average.module
+        assert isinstance(learner, Learner)  # noqa: S101 (AveragedModel copies what it is given)
+        return learner.network
+
     def save(self, path: Path) -> None:
         """Write the state of the run; a kill in the middle leaves the old file whole."""
         state = {
@@ -222,7 +229,7 @@ class Trainer:
         }
         temporary = path.with_suffix(".tmp")
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Go back to a saved state."""
@@ -262,7 +269,7 @@ class Trainer:
         weights = self.settings.term_weights()
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         nn.utils.clip_grad_norm_(self.learner.parameters(), 5.0)
         self.optimizer.step()
         self.average.update_parameters(self.learner)

@@ -10,11 +10,14 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from errors import HangtagError
+from errors import HangtagError, UsageError
 
 
 class ReviewConflict(HangtagError):
-    """The item is no longer this operator's: the lease ran out, or it is decided already."""
+    """The item is no longer this operator's: another took it over, or it is decided already.
+
+    A lease that ran out lets others take the item; until one does, its holder may still decide.
+    """
 
     code = "review_conflict"
 
@@ -53,18 +56,22 @@ def claim_next_review_item(
     row = session.execute(
         text(
             f"""
-            WITH next AS (
+            WITH mine AS (
                 SELECT id FROM hangtag_data.review_items
-                WHERE status = 'open' AND (claimed_by IS NULL OR claimed_by = :operator
-                    OR lease_until < now())
-                ORDER BY (claimed_by IS NOT DISTINCT FROM :operator) DESC, priority DESC,
-                    created_at, id
+                WHERE status = 'open' AND claimed_by = :operator
+                LIMIT 1 FOR UPDATE SKIP LOCKED
+            ), free AS ( -- in the order of the queue's index: no sorting of the whole queue
+                SELECT id FROM hangtag_data.review_items
+                WHERE status = 'open' AND (claimed_by IS NULL OR lease_until < now())
+                    AND NOT EXISTS (SELECT FROM mine)
+                ORDER BY priority DESC, created_at, id
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ), i AS (
                 UPDATE hangtag_data.review_items AS r
                 SET claimed_by = :operator,
                     lease_until = now() + make_interval(secs => :lease_seconds)
-                FROM next WHERE r.id = next.id
+                FROM (SELECT id FROM mine UNION ALL SELECT id FROM free) AS next
+                WHERE r.id = next.id
                 RETURNING r.*
             )
             SELECT {_COLUMNS} FROM i JOIN hangtag_data.uploads AS u ON u.id = i.upload_id
@@ -87,7 +94,6 @@ def mark_skipped(session: Session, item_id: int, operator: str) -> None:
             SET claimed_by = NULL, lease_until = NULL,
                 priority = greatest(priority - 1, -32768)
             WHERE id = :id AND status = 'open' AND claimed_by = :operator
-                AND lease_until >= now()
             RETURNING id
             """
         ),
@@ -103,13 +109,13 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
     The label is published as the operator's tag, the categories above it follow; a picture
     that shows no fashion item loses its tags and its vector. The same decision by the same
     operator twice is one decision.
-    Raises ReviewConflict where the operator no longer holds the item or the label is unknown.
+    Raises ReviewConflict where the operator no longer holds the item, UsageError where the
+    label is unknown.
     """
     item = session.execute(
         text(
             """
-            SELECT id, upload_id, item, model_version, suggested, confidence, status, claimed_by,
-                lease_until >= now() AS held
+            SELECT id, upload_id, item, model_version, suggested, confidence, status, claimed_by
             FROM hangtag_data.review_items WHERE id = :id FOR UPDATE
             """
         ),
@@ -119,7 +125,7 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
         raise ReviewConflict("there is no such review item")
     if item.status == "decided" and _same_decision(session, item_id, operator, label):
         return
-    if item.status != "open" or item.claimed_by != operator or not item.held:
+    if item.status != "open" or item.claimed_by != operator:
         raise ReviewConflict("this picture is no longer yours; here is the next one")
     session.execute(
         text(
@@ -181,7 +187,7 @@ def _publish_decision(session: Session, upload_id: uuid.UUID, item: int, label: 
         {"label": label, "upload_id": upload_id, "item": item},
     ).all()
     if not rows:
-        raise ReviewConflict(f"there is no article type {label!r}")
+        raise UsageError(f"there is no article type {label!r}")
     path = {row.attribute: row.label for row in rows}
     session.execute(
         text(

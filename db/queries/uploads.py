@@ -258,15 +258,21 @@ def get_status(session: Session, upload_id: uuid.UUID) -> UploadStatus | None:
     return UploadStatus(**row._mapping) if row else None
 
 
-def count_by_status(session: Session, ids: Sequence[uuid.UUID] | None = None) -> dict[str, int]:
-    """Count uploads a status, of all or of some."""
-    where = "" if ids is None else "WHERE image_id = ANY(CAST(:ids AS uuid[]))"
-    parameters: dict[str, Any] = {} if ids is None else {"ids": [str(i) for i in ids]}
+def list_status(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, UploadStatus]:
+    """Return where some uploads stand, by id."""
     rows = session.execute(
-        text(f"SELECT status, count(*) FROM hangtag.upload_status {where} GROUP BY status"),  # noqa: S608 (constant)
-        parameters,
+        text("SELECT * FROM hangtag.upload_status WHERE image_id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": [str(i) for i in ids]},
     )
-    return {status: count for status, count in rows}
+    return {row.image_id: UploadStatus(**row._mapping) for row in rows}
+
+
+def count_by_status(session: Session) -> dict[str, int]:
+    """Count uploads a status."""
+    rows = session.execute(
+        text("SELECT status, count(*) AS n FROM hangtag.upload_status GROUP BY status")
+    )
+    return {row.status: row.n for row in rows}
 
 
 def list_dead(session: Session, limit: int = 100) -> list[UploadStatus]:

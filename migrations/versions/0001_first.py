@@ -14,8 +14,9 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 def run_file(name: str) -> None:
     """Run an SQL file as it is: a driver's cursor without parameters leaves `%` alone."""
-    with op.get_bind().connection.cursor() as cursor:
-        cursor.execute((SQL / name).read_text())
+    cursor = op.get_bind().connection.cursor()
+    cursor.execute((SQL / name).read_text())
+    cursor.close()
 
 
 def upgrade() -> None:

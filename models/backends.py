@@ -1,0 +1,74 @@
+"""Backends: run a network's served form on raw pixels; OpenVINO in the worker, torch to compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from errors import UsageError
+from models.labels import HEAD_ATTRIBUTES, LabelSet
+
+#: Outputs of the served network, in order.
+OUTPUTS = (*HEAD_ATTRIBUTES, "embedding")
+Outputs = dict[str, NDArray[np.float32]]
+
+
+class Backend(Protocol):
+    """Maps uint8 pixels (N, H, W, 3) to logits (N, labels) and `embedding` (N, 256)."""
+
+    def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Run the network on a batch."""
+
+
+class OpenVinoBackend:
+    """The compiled network on the CPU, fp32 arithmetic unless the settings say otherwise."""
+
+    def __init__(self, folder: Path, threads: int = 1, precision: str = "f32") -> None:
+        import openvino
+
+        path = folder / "model.xml"
+        if not path.is_file():
+            raise UsageError(f"{path}: no exported network; run `hangtag train` again")
+        core = openvino.Core()
+        self._compiled = core.compile_model(
+            core.read_model(path),
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": precision,
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        )
+        self._request = self._compiled.create_infer_request()
+
+    def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Run the network on a batch."""
+        results = self._request.infer([pixels])
+        return {name: np.array(results[i]) for i, name in enumerate(OUTPUTS)}
+
+
+class TorchBackend:
+    """The same weights in torch (the `train` extra), for training, GPUs and comparison."""
+
+    def __init__(self, folder: Path, labels: LabelSet) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        from models.network import ServingNetwork, TagNetwork
+
+        network = TagNetwork({a: len(labels.names[a]) for a in HEAD_ATTRIBUTES})
+        state = load_file(folder / "network.safetensors")
+        network.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        )
+        self._torch = torch
+        self._network = ServingNetwork(network).eval()
+
+    def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Run the network on a batch."""
+        with self._torch.inference_mode():
+            values = self._network(self._torch.from_numpy(pixels))
+        return {name: value.numpy() for name, value in zip(OUTPUTS, values, strict=True)}

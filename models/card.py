@@ -1,0 +1,72 @@
+"""Model cards: `card.json` beside the weights holds all that is needed to use them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import UsageError
+from models.labels import LabelSet
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model version as it is served.
+
+    `temperatures[attribute]` divides logits before the softmax; `thresholds[attribute]` is the
+    least calibrated confidence at which a tag is published; `fashion_threshold` the least
+    fashion score that is not called 'no fashion item'. `raw` is the whole file.
+    """
+
+    version: str
+    folder: Path
+    height: int
+    width: int
+    temperatures: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    fashion: Mapping[str, float]
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Card:
+        """Read the card in a version's folder. Raises UsageError where it is missing."""
+        path = folder / "card.json"
+        try:
+            raw = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise UsageError(f"{path}: no such model version; see `hangtag model list`") from error
+        return cls(
+            version=raw["version"],
+            folder=folder,
+            height=raw["input"]["height"],
+            width=raw["input"]["width"],
+            temperatures=raw["temperatures"],
+            thresholds={a: rule["threshold"] for a, rule in raw["acceptance"].items()},
+            fashion=raw["fashion"],
+            raw=raw,
+        )
+
+    def labels(self) -> LabelSet:
+        """Read the version's label set."""
+        return LabelSet.load(self.folder / "labels.json")
+
+
+def default_version(weights: Path = WEIGHTS) -> str:
+    """Return the version that is served where nobody chose another."""
+    path = weights / "default"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path}: there is no trained model here; run `hangtag train --data DIR`"
+        ) from error
+
+
+def version_folder(version: str | None = None, weights: Path = WEIGHTS) -> Path:
+    """Return the folder of a version, of the default one with None."""
+    return weights / (version or default_version(weights))

@@ -1,0 +1,121 @@
+"""Prediction: pixels in, calibrated tags and a unit vector out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.backends import Backend, OpenVinoBackend, Outputs
+from models.calibrate import Floats, softmax
+from models.card import Card, version_folder
+from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
+from models.transforms import Pixels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one picture.
+
+    `tags[attribute]` is (label, calibrated confidence); `top5` the likeliest article types;
+    `fashion_score` 0..1, low for what is no fashion item; `embedding` float32 (256,), unit
+    length.
+    """
+
+    tags: dict[str, tuple[str, float]]
+    top5: list[tuple[str, float]]
+    fashion_score: float
+    embedding: NDArray[np.float32]
+
+
+class Predictor:
+    """A loaded model version. Not thread-safe: one a process, or one a thread."""
+
+    def __init__(self, card: Card, backend: Backend) -> None:
+        self.card = card
+        self.labels: LabelSet = card.labels()
+        self._backend = backend
+
+    @classmethod
+    def load(cls, version: str | None = None, threads: int = 1) -> Predictor:
+        """Load a version of `models/weights`, the default one with None.
+
+        Raises UsageError where there is none.
+        """
+        return cls.load_folder(version_folder(version), threads)
+
+    @classmethod
+    def load_folder(cls, folder: Path, threads: int = 1) -> Predictor:
+        """Load the version in a folder."""
+        return cls(Card.load(folder), OpenVinoBackend(folder, threads))
+
+    def predict(self, pixels: Sequence[Pixels]) -> list[Prediction]:
+        """Predict a batch of uint8 pictures (H, W, 3) of the card's size, in order."""
+        if not pixels:
+            return []
+        outputs = self._backend.infer(np.stack(pixels))
+        probabilities = self.probabilities(outputs)
+        scores = fashion_scores(outputs, self.card)
+        return [
+            self._prediction(row, probabilities, outputs, float(scores[row]))
+            for row in range(len(pixels))
+        ]
+
+    def probabilities(self, outputs: Outputs) -> dict[str, Floats]:
+        """Calibrated probabilities (N, labels) of all seven attributes."""
+        return calibrated(outputs, self.labels, self.card.temperatures)
+
+    def _prediction(
+        self, row: int, probabilities: dict[str, Floats], outputs: Outputs, score: float
+    ) -> Prediction:
+        tags = {}
+        for attribute in ATTRIBUTES:
+            values = probabilities[attribute][row]
+            best = int(values.argmax())
+            tags[attribute] = (self.labels.names[attribute][best], float(values[best]))
+        # The categories follow from the type that is shown, so that tags never contradict.
+        parents = self.labels.parents[tags["article_type"][0]]
+        for attribute, label in zip(("sub_category", "master_category"), parents, strict=True):
+            column = self.labels.index[attribute][label]
+            tags[attribute] = (label, min(1.0, float(probabilities[attribute][row, column])))
+        types = probabilities["article_type"][row]
+        top = np.argsort(-types, kind="stable")[:5]
+        names = self.labels.names["article_type"]
+        return Prediction(
+            tags=tags,
+            top5=[(names[i], float(types[i])) for i in top],
+            fashion_score=score,
+            embedding=outputs["embedding"][row],
+        )
+
+
+def calibrated(
+    outputs: Outputs, labels: LabelSet, temperatures: Mapping[str, float]
+) -> dict[str, Floats]:
+    """Softmax each head at its temperature; add types up to categories."""
+    found = {a: softmax(outputs[a], temperatures[a]) for a in HEAD_ATTRIBUTES}
+    for attribute, matrix in labels.summing.items():
+        found[attribute] = found["article_type"] @ matrix
+    return found
+
+
+def fashion_scores(outputs: Outputs, card: Card) -> Floats:
+    """Score (N,) in 0..1: how much a picture looks like anything the model was trained on.
+
+    The free energy of the type logits (Liu et al., 'Energy-based out-of-distribution
+    detection', 2020), put on a scale where product pictures lie near 1.
+    """
+    energy = energies(outputs["article_type"])
+    scaled = (energy - card.fashion["midpoint"]) / card.fashion["scale"]
+    score: Floats = 1 / (1 + np.exp(-scaled))
+    return score
+
+
+def energies(logits: NDArray[np.float32]) -> Floats:
+    """Log-sum-exp (N,) of logits (N, labels): high where the network knows the picture."""
+    top = logits.max(axis=1)
+    energy: Floats = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+    return energy

@@ -1,0 +1,80 @@
+"""The whole way of a model version: data, training, export, evaluation.
+
+Needs torch (the `train` extra).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from errors import UsageError
+from models.card import Card
+from models.data import load_products
+from models.evaluate import evaluate, table
+from models.export import export_run, write_card
+from models.labels import LabelSet
+from models.train import Progress, Stage, TrainSettings, train
+
+
+def parse_stages(text: str) -> tuple[Stage, ...]:
+    """Parse 'EPOCHS:HEIGHTxWIDTH,…'. Raises UsageError."""
+    stages = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d+):(\d+)x(\d+)", part.strip())
+        if not found:
+            raise UsageError(f"--epochs {text}: write EPOCHS:HEIGHTxWIDTH, e.g. 3:64x48,6:96x72")
+        stages.append(Stage(*map(int, found.groups())))
+    return tuple(stages)
+
+
+def run_recipe(
+    data: Path,
+    run: Path,
+    weights: Path,
+    version: str | None,
+    stages: tuple[Stage, ...],
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[Path, str]:
+    """Train, export, evaluate; return the version's folder and the table of figures."""
+    height, width = stages[-1].height, stages[-1].width
+    pictures = load_products(data, height, width)
+    label_set = LabelSet.from_rows(pictures.labels)
+    run.mkdir(parents=True, exist_ok=True)
+    label_set.save(run / "labels.json")
+    settings = TrainSettings(stages=stages, seed=seed)
+    train(pictures, label_set, run, settings, progress)
+    folder = export_run(run, weights, pictures, height, width, version)
+    card = Card.load(folder)
+    figures = evaluate(card, pictures, data)
+    write_card(folder, {**card.raw, "commit": current_commit(), "test": figures})
+    return folder, table(figures)
+
+
+def measure(card: Card, data: Path) -> tuple[dict[str, Any], str]:
+    """Evaluate a version; return figures and their table. Notes where the data are others."""
+    pictures = load_products(data, card.height, card.width)
+    figures = evaluate(card, pictures, data)
+    text = table(figures)
+    if pictures.digest != card.raw["data"]["sha256"]:
+        text += "\nnote: these are not the data it was trained on; its test pictures may differ"
+    return json.loads(json.dumps(figures)), text
+
+
+def current_commit() -> str | None:
+    """Return the commit that the code is at, or None outside a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 (git is found on PATH)
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

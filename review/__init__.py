@@ -1,0 +1,1 @@
+"""The operator console: log in, see the next uncertain picture, decide with one key."""

@@ -1,0 +1,1 @@
+"""Small pictures of garments for the demo and the tests, drawn by this project."""

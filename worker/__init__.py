@@ -1,0 +1,1 @@
+"""The worker: Celery app, pipeline, reaper, picture store, command line."""

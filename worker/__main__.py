@@ -1,0 +1,5 @@
+"""`python -m worker` is the command line `hangtag`."""
+
+from worker.cli import main
+
+main()

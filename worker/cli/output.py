@@ -1,0 +1,39 @@
+"""What commands print: JSON lines on stdout, progress on a terminal's stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def print_json(row: dict[str, Any]) -> None:
+    """Print one JSON line."""
+    print(json.dumps(row, ensure_ascii=False, default=str), flush=True)
+
+
+def note(message: str) -> None:
+    """Say something on stderr."""
+    print(message, file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Progress]:
+    """Show a bar on a terminal, nothing elsewhere; `advance` it through task 0."""
+    bar = Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    with bar:
+        bar.add_task(title, total=total)
+        yield bar

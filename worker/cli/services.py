@@ -1,0 +1,163 @@
+"""`hangtag up`, `env`, `demo`, and the single processes of a larger installation."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from errors import UsageError
+from worker.app import LANES, make_app
+from worker.cli.output import note, print_json
+from worker.reaper import Reaper
+from worker.settings import load_settings
+from worker.setup import migrate as migrate_database
+from worker.supervisor import Supervisor, read_environment
+
+DEFAULT_DATA_DIR = Path(".hangtag")
+
+DataDirOption = Annotated[
+    Path, typer.Option("--data-dir", help="Folder of the embedded services and the pictures.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(up)
+    app.command()(env)
+    app.command()(demo)
+    app.command()(migrate)
+    app.command()(worker)
+    app.command()(reaper)
+
+
+def up(
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    port: Annotated[int, typer.Option(help="Console's port; the next free one is taken.")] = 8080,
+) -> None:
+    """Run all of Hangtag in the foreground; Ctrl-C ends every process.
+
+    PostgreSQL and Valkey are embedded, unless HANGTAG_DATABASE_URL and HANGTAG_BROKER_URL name
+    real ones.
+
+    Example: hangtag up --data-dir /srv/hangtag --workers 2
+    """
+    quiet_logs()
+    end_on_signals()
+    supervisor = Supervisor(data_dir, load_settings(), workers, port)
+    supervisor.start()
+    try:
+        note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")
+        note(f'In other terminals: eval "$(hangtag env --data-dir {shlex.quote(str(data_dir))})"')
+        note("Ctrl-C ends it.")
+        supervisor.watch()
+    except KeyboardInterrupt:
+        note("stopping …")
+    finally:
+        supervisor.stop()
+
+
+def env(data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
+    """Print what other commands and programs need for a running `hangtag up`, as exports.
+
+    Example: eval "$(hangtag env --data-dir /srv/hangtag)"
+    """
+    for name, value in read_environment(data_dir).items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="Your own photographs instead of the drawings.")
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Go on with the console, or stop.")
+    ] = True,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    port: Annotated[int, typer.Option(help="Console's port; the next free one is taken.")] = 8080,
+) -> None:
+    """Start everything, tag the sample pictures, show the tags and a similarity query.
+
+    Example: hangtag demo --images ~/photos
+    """
+    from worker.demo import run_demo
+
+    quiet_logs()
+    end_on_signals()
+    run_demo(data_dir, images, serve, port)
+
+
+def migrate() -> None:
+    """Bring the database to the newest schema and register the shipped model.
+
+    Connects as a superuser or an owner of the database; running it again changes nothing.
+
+    Example: HANGTAG_DATABASE_URL=postgresql://owner@db/hangtag hangtag migrate
+    """
+    settings = load_settings()
+    version = migrate_database(settings.require_url(), settings.weights)
+    print_json({"schema": "head", "active_model": version})
+
+
+def worker(
+    lanes: Annotated[
+        str, typer.Option(help="Lanes to work on, the first one first.")
+    ] = "ingest,backfill",
+    concurrency: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    name: Annotated[str, typer.Option(help="Name of the node; %h is the host.")] = "hangtag@%h",
+) -> None:
+    """Run Celery workers only; for installations with services of their own.
+
+    Example: hangtag worker --lanes ingest --concurrency 4
+    """
+    settings = load_settings()
+    settings.require_url()
+    settings.require_store()
+    unknown = set(lanes.split(",")) - set(LANES)
+    if unknown:
+        raise UsageError(f"--lanes {lanes}: there are {' and '.join(LANES)}")
+    app = make_app(settings)
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={lanes}",
+            f"--concurrency={concurrency}",
+            f"--hostname={name}",
+            "--pool=prefork",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=INFO",
+        ]
+    )
+
+
+def reaper() -> None:
+    """Run the reaper: it takes back expired claims and rings for rows nobody heard of.
+
+    A second one waits until the first is gone.
+
+    Example: hangtag reaper
+    """
+    Reaper(load_settings()).run()
+
+
+def quiet_logs() -> None:
+    """Leave the terminal to what a person reads; the processes log into files."""
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end a command as Ctrl-C does: in order."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)

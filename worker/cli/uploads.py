@@ -1,0 +1,256 @@
+"""`hangtag submit`, `status`, `dead`, `similar`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Engine
+
+from db.queries.embeddings import get_embedding, list_similar
+from db.queries.tags import list_tags
+from db.queries.uploads import (
+    Submitted,
+    count_by_status,
+    get_status,
+    list_dead,
+    list_status,
+    requeue_dead,
+)
+from db.session import make_engine, transaction
+from errors import PermanentError, UsageError
+from models.card import WEIGHTS, version_folder
+from models.pictures import decode
+from models.predictor import Predictor
+from models.transforms import to_pixels
+from worker.app import make_app
+from worker.bell import ring
+from worker.cli.output import note, print_json, progress_bar
+from worker.client import BACKFILL_PRIORITY, Client
+from worker.pipeline import vector_text
+from worker.settings import load_settings
+from worker.storage import list_pictures
+
+#: Files are copied, handed in and reported this many at a time.
+CHUNK = 500
+FINAL = ("tagged", "review", "dead")
+
+dead_app = typer.Typer(help="Uploads that could not be processed: look at them, try them again.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(submit)
+    app.command()(status)
+    app.command()(similar)
+    app.add_typer(dead_app, name="dead")
+
+
+def submit(
+    things: Annotated[list[str], typer.Argument(metavar="PATH|DIR|URI…", help="What to hand in.")],
+    source: Annotated[
+        str, typer.Option(help="Who hands it in; with the path or URI it names the upload.")
+    ] = "cli",
+    backfill: Annotated[
+        bool, typer.Option("--backfill", help="Back catalogue: fresh uploads go first.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the results and print the tags too.")
+    ] = False,
+) -> None:
+    """Hand in pictures; print a JSON line an upload.
+
+    A local file is copied into the picture store. A folder is searched for pictures. A URI
+    (file://…) is taken as it is and must lie inside the store or HANGTAG_FILE_ROOTS.
+    The same file or URI from the same source twice is one upload.
+
+    Example: hangtag submit ~/photos --source phone --wait
+    """
+    settings = load_settings()
+    client = Client(settings.require_url(), settings.require_broker(), settings.store)
+    paths, uris, failed = _sort_out(things)
+    priority = BACKFILL_PRIORITY if backfill else 0
+    waiting: list[tuple[str, Submitted]] = []
+    with progress_bar("handing in", len(paths) + len(uris)) as bar:
+        for start in range(0, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            waiting += _report(client.submit_files(chunk, source, priority), wait)
+            bar.advance(bar.task_ids[0], len(chunk))
+        for start in range(0, len(uris), CHUNK):
+            part = uris[start : start + CHUNK]
+            answers = client.submit_many(part, source, part, priority)
+            waiting += _report(list(zip(part, answers, strict=True)), wait)
+            bar.advance(bar.task_ids[0], len(part))
+    client.close()
+    if wait:
+        _wait_for(make_engine(settings.require_url()), waiting)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sort_out(things: list[str]) -> tuple[list[Path], list[str], int]:
+    """Part arguments into local files and URIs; what is neither is reported and counted."""
+    paths: list[Path] = []
+    uris: list[str] = []
+    failed = 0
+    for thing in things:
+        path = Path(thing)
+        if "://" in thing:
+            uris.append(thing)
+        elif path.is_dir():
+            found, left_out = list_pictures(path)
+            paths += found
+            if left_out:
+                note(f"{path}: {left_out} files without a picture's suffix were left out")
+            if not found:
+                note(f"{path}: no pictures in here")
+        elif path.is_file():
+            paths.append(path)
+        else:
+            failed += 1
+            note(f"hangtag: {thing}: no such file")
+    return paths, uris, failed
+
+
+def _report(answers: list[tuple[str, Submitted]], wait: bool) -> list[tuple[str, Submitted]]:
+    if not wait:
+        for uri, one in answers:
+            print_json({"id": one.id, "uri": uri, "status": one.status})
+    return answers
+
+
+def _wait_for(engine: Engine, waiting: list[tuple[str, Submitted]]) -> None:
+    """Print each upload with its tags, in the order of submission, as soon as it is final."""
+    with progress_bar("tagging", len(waiting)) as bar:
+        place = 0
+        while place < len(waiting):
+            part = waiting[place : place + CHUNK]
+            ids = [one.id for _, one in part]
+            with transaction(engine) as session:
+                found = list_status(session, ids)
+                tags = list_tags(session, ids)
+            for uri, one in part:
+                state = found[one.id]
+                if state.status not in FINAL:
+                    break
+                row: dict[str, Any] = {"id": one.id, "uri": uri, "status": state.status}
+                row["tags"] = tags.get(one.id, {})
+                if state.status == "dead":
+                    row |= {"error_code": state.error_code, "error": state.error}
+                print_json(row)
+                place += 1
+                bar.advance(bar.task_ids[0])
+            else:
+                continue
+            time.sleep(0.1)
+
+
+def status(
+    upload: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="An upload; without it, all in numbers.")
+    ] = None,
+) -> None:
+    """Show where an upload stands, or how many stand where; JSON.
+
+    Example: hangtag status 0b8f3e9c-5c6e-4d0e-9a55-0d6f5a1c2b3d
+    """
+    engine = make_engine(load_settings().require_url())
+    with transaction(engine) as session:
+        if upload is None:
+            counts = count_by_status(session)
+            every = ("pending", "processing", *FINAL)
+            print_json({name: counts.get(name, 0) for name in every})
+            return
+        identity = parse_id(upload)
+        found = get_status(session, identity)
+        if found is None:
+            raise PermanentError(f"there is no upload {upload}", "not_found")
+        print_json({**asdict(found), "tags": list_tags(session, [identity]).get(identity, {})})
+
+
+@dead_app.command("list")
+def dead_list(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
+) -> None:
+    """List dead letters with their reasons, a JSON line each.
+
+    Example: hangtag dead list --limit 20
+    """
+    engine = make_engine(load_settings().require_url())
+    with transaction(engine) as session:
+        for row in list_dead(session, limit):
+            print_json(asdict(row))
+
+
+@dead_app.command("requeue")
+def dead_requeue(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+) -> None:
+    """Try dead letters again, with fresh attempts; print a JSON line each.
+
+    Example: hangtag dead requeue --all
+    """
+    if bool(ids) == everything:
+        raise UsageError("name the IDs to try again, or --all")
+    settings = load_settings()
+    wanted = None if everything else [parse_id(one) for one in ids or []]
+    engine = make_engine(settings.require_url())
+    with transaction(engine) as session:
+        returned = requeue_dead(session, wanted)
+    if returned and settings.broker_url:
+        ring(make_app(settings), "ingest", len(returned), settings.batch_size)
+    for identity in returned:
+        print_json({"id": identity, "status": "pending"})
+    missing = set(wanted or ()) - set(returned)
+    if missing:
+        names = ", ".join(str(one) for one in sorted(missing))
+        raise PermanentError(f"not dead, so not tried again: {names}", "not_found")
+
+
+def similar(
+    what: Annotated[str, typer.Argument(metavar="PATH|ID", help="A picture, or an upload.")],
+    count: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many.")] = 10,
+    article_type: Annotated[
+        str | None, typer.Option(help="Only of this type, e.g. 'Casual Shoes'.")
+    ] = None,
+    sub_category: Annotated[
+        str | None, typer.Option(help="Only of this sub-category, e.g. Shoes.")
+    ] = None,
+) -> None:
+    """List the most similar uploads, a JSON line each, nearest first.
+
+    Example: hangtag similar photo.jpg -k 5 --sub-category Shoes
+    """
+    settings = load_settings()
+    engine = make_engine(settings.require_url())
+    path = Path(what)
+    leave_out = None
+    vector: str | None
+    if path.is_file():
+        predictor = Predictor.load_folder(version_folder(None, settings.weights or WEIGHTS))
+        card = predictor.card
+        picture = decode(path.read_bytes(), min(card.height, card.width), settings.limits)
+        pixels = to_pixels(picture, card.height, card.width)
+        vector = vector_text(predictor.predict([pixels])[0].embedding)
+    else:
+        leave_out = parse_id(what, "neither a file nor an upload's id")
+        with transaction(engine) as session:
+            vector = get_embedding(session, leave_out)
+        if vector is None:
+            raise PermanentError(f"upload {what} has no vector (yet)", "not_found")
+    with transaction(engine) as session:
+        for row in list_similar(session, vector, count, article_type, sub_category, leave_out):
+            print_json(asdict(row))
+
+
+def parse_id(value: str, otherwise: str = "not an upload's id") -> uuid.UUID:
+    """Parse an upload's id. Raises UsageError."""
+    try:
+        return uuid.UUID(value)
+    except ValueError as error:
+        raise UsageError(f"{value}: {otherwise}") from error

@@ -1,0 +1,85 @@
+"""For producers in Python: hand in uploads. Needs neither torch nor OpenVINO.
+
+from worker.client import Client
+client = Client(database_url, broker_url)
+client.submit("file:///srv/uploads/4711.jpg", source="feed", external_id="4711").id
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from db.queries.uploads import Submitted, insert_uploads
+from db.session import make_engine, transaction
+from errors import UsageError
+from worker.app import make_app
+from worker.bell import lane_of, ring
+from worker.settings import WorkerSettings
+from worker.storage import PictureStore
+
+#: Priority of the backfill lane.
+BACKFILL_PRIORITY = -1
+
+
+class Client:
+    """Hands in uploads. Not for sharing between threads or across a fork."""
+
+    def __init__(self, database_url: str, broker_url: str, store: Path | None = None) -> None:
+        self._settings = WorkerSettings(
+            database_url=database_url, broker_url=broker_url, store=store
+        )
+        self._engine = make_engine(database_url)
+        self._app = make_app(self._settings)
+
+    def submit(
+        self, uri: str, source: str, external_id: str | None = None, priority: int = 0
+    ) -> Submitted:
+        """Hand in one upload by URI; see `submit_many`."""
+        return self.submit_many([uri], source, [external_id], priority)[0]
+
+    def submit_many(
+        self,
+        uris: Sequence[str],
+        source: str,
+        external_ids: Sequence[str | None] | None = None,
+        priority: int = 0,
+    ) -> list[Submitted]:
+        """Hand in uploads in order; the same (source, external_id) twice is one upload.
+
+        When this returns the rows are committed: nothing that happens to the broker or a worker
+        loses them. Raises TransientError where the database does not answer (nothing was handed
+        in), UsageError where an argument does not fit.
+        """
+        if not uris:
+            return []
+        identities = [None] * len(uris) if external_ids is None else external_ids
+        if len(identities) != len(uris):
+            raise UsageError("name as many external_ids as uris")
+        with transaction(self._engine) as session:
+            submitted = insert_uploads(session, uris, source, identities, priority)
+        fresh = sum(one.created for one in submitted)
+        if fresh:
+            ring(self._app, lane_of(priority), fresh, self._settings.batch_size)
+        return submitted
+
+    def submit_files(
+        self, paths: Sequence[Path], source: str, priority: int = 0
+    ) -> list[tuple[str, Submitted]]:
+        """Copy files into the picture store and hand them in; return (uri, answer) in order.
+
+        A file is known by its path and content: handing in the same folder again changes
+        nothing, a changed file is a new upload.
+        """
+        store = PictureStore(self._settings.require_store(), max_bytes=self._settings.max_bytes)
+        stored = [store.put(path) for path in paths]
+        identities = [
+            f"{path.absolute()}@{one.sha256[:16]}" for path, one in zip(paths, stored, strict=True)
+        ]
+        answers = self.submit_many([s.uri for s in stored], source, identities, priority)
+        return [(one.uri, answer) for one, answer in zip(stored, answers, strict=True)]
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+        self._app.close()

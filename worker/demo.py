@@ -1,0 +1,175 @@
+"""`./run demo`: all of Hangtag on a few pictures, in front of one's eyes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from db.passwords import hash_password, random_password
+from db.queries.embeddings import get_embedding, list_similar
+from db.queries.operators import upsert_password
+from db.queries.tags import list_tags
+from db.queries.uploads import Submitted, UploadStatus, list_status
+from db.session import make_engine, transaction
+from errors import HangtagError, UsageError
+from worker.client import Client
+from worker.settings import load_settings
+from worker.storage import list_pictures
+from worker.supervisor import Supervisor
+
+SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "pictures"
+WAIT_SECONDS = 300
+FINAL = {"tagged", "review", "dead"}
+DEMO_OPERATOR = "demo"
+
+console = Console()
+
+
+def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> None:
+    """Start, hand in, wait, show, and serve until Ctrl-C (or stop)."""
+    paths = _pictures(images)
+    supervisor = Supervisor(data_dir, load_settings(), workers=1, console_port=port)
+    console.print("[bold]Hangtag[/] starts PostgreSQL, Valkey, a worker and the console …")
+    supervisor.start()
+    try:
+        _show(supervisor, paths, drawings=images is None)
+        if serve:
+            _serve(supervisor)
+    except KeyboardInterrupt:
+        console.print("stopping …")
+    finally:
+        supervisor.stop()
+
+
+def _pictures(images: Path | None) -> list[Path]:
+    folder = images or SAMPLES
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; --images wants a folder of pictures")
+    paths, _ = list_pictures(folder)
+    if not paths:
+        raise UsageError(f"{folder}: no pictures in here")
+    return paths
+
+
+def _show(supervisor: Supervisor, paths: list[Path], drawings: bool) -> None:
+    environment = supervisor.environment
+    engine = make_engine(environment["HANGTAG_DATABASE_URL"])
+    client = Client(
+        environment["HANGTAG_DATABASE_URL"],
+        environment["HANGTAG_BROKER_URL"],
+        Path(environment["HANGTAG_STORE"]),
+    )
+    started = time.monotonic()
+    answers = [answer for _, answer in client.submit_files(paths, source="demo")]
+    states = _wait(supervisor, engine, answers)
+    seconds = time.monotonic() - started
+    _print_tags(engine, paths, answers, states)
+    console.print(f"{len(paths)} uploads in {seconds:.1f} s.")
+    if drawings:
+        console.print(
+            "These pictures are drawings made by this project; the model learned from "
+            "photographs, so some go to review.\n"
+            "Your own photographs: [bold]./run demo --images DIR[/]"
+        )
+    _print_similar(engine, paths, answers, states)
+    client.close()
+    engine.dispose()
+
+
+def _wait(supervisor: Supervisor, engine: Engine, answers: list[Submitted]) -> list[UploadStatus]:
+    """Wait until every upload is final. Raises HangtagError where that takes too long."""
+    ids = [answer.id for answer in answers]
+    deadline = time.monotonic() + WAIT_SECONDS
+    with console.status("tagging …"):
+        while True:
+            with transaction(engine) as session:
+                found = list_status(session, ids)
+            open_ones = sum(found[i].status not in FINAL for i in ids)
+            if not open_ones:
+                return [found[i] for i in ids]
+            if time.monotonic() > deadline:
+                raise HangtagError(
+                    f"{open_ones} uploads are not done after {WAIT_SECONDS} s; "
+                    f"see {supervisor.data_dir / 'logs'}"
+                )
+            supervisor.check()
+            time.sleep(0.05)
+
+
+def _print_tags(
+    engine: Engine, paths: list[Path], answers: list[Submitted], states: list[UploadStatus]
+) -> None:
+    table = Table(title="Published tags", title_justify="left", header_style="bold")
+    for column in ("picture", "status", "article type", "sub-category", "colour", "gender"):
+        table.add_column(column)
+    with transaction(engine) as session:
+        tags = list_tags(session, [answer.id for answer in answers])
+    for path, answer, state in zip(paths, answers, states, strict=True):
+        own = tags.get(answer.id, {})
+
+        def cell(attribute: str, own: dict[str, dict[str, object]] = own) -> str:
+            tag = own.get(attribute)
+            return f"{tag['label']} {tag['confidence']:.0%}" if tag else "–"
+
+        article_type = cell("article_type")
+        if state.status == "dead":
+            article_type = f"{state.error_code}"
+        table.add_row(
+            path.name,
+            state.status,
+            article_type,
+            cell("sub_category"),
+            cell("base_colour"),
+            cell("gender"),
+        )
+    console.print(table)
+
+
+def _print_similar(
+    engine: Engine, paths: list[Path], answers: list[Submitted], states: list[UploadStatus]
+) -> None:
+    """Show the contract's query for the first picture that was tagged."""
+    names = {answer.id: path.name for path, answer in zip(paths, answers, strict=True)}
+    tagged = [s.image_id for s in states if s.status == "tagged"] or [
+        s.image_id for s in states if s.status == "review"
+    ]
+    if not tagged:
+        return
+    with transaction(engine) as session:
+        vector = get_embedding(session, tagged[0])
+        if vector is None:
+            return
+        found = list_similar(session, vector, 5, leave_out=tagged[0])
+    console.print(f"\n[bold]Most similar to {names[tagged[0]]}[/], in plain SQL:")
+    console.print(
+        "  SELECT image_id FROM hangtag.image_embeddings ORDER BY embedding <=> $1 LIMIT 5",
+        highlight=False,
+    )
+    for row in found:
+        name = names.get(row.image_id) or Path(unquote(urlsplit(row.uri).path)).name
+        console.print(f"  {row.distance:.3f}  {name}", highlight=False)
+
+
+def _serve(supervisor: Supervisor) -> None:
+    """Give the demo's operator a new password and run until Ctrl-C."""
+    password = random_password()
+    engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
+    with transaction(engine) as session:
+        upsert_password(session, DEMO_OPERATOR, hash_password(password))
+    engine.dispose()
+    console.print(
+        f"\nReview what the model was unsure of: [bold]{supervisor.console_url}[/]\n"
+        f"  name [bold]{DEMO_OPERATOR}[/], password [bold]{password}[/] (of this start)",
+        highlight=False,
+    )
+    console.print(
+        f'In other terminals: eval "$(.venv/bin/hangtag env --data-dir {supervisor.data_dir})"\n'
+        "Ctrl-C ends everything.",
+        highlight=False,
+    )
+    supervisor.watch()

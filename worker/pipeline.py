@@ -1,0 +1,246 @@
+"""The way of a batch: claim, fetch and decode, predict, write. No Celery in here."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import Engine
+
+from db.queries.models import get_active_model
+from db.queries.results import Result, write_results
+from db.queries.uploads import Claim, claim_uploads, mark_dead, mark_finished, mark_pending
+from db.session import transaction
+from errors import HangtagError, PermanentError, TransientError
+from models.pictures import Limits, decode
+from models.predictor import Prediction, Predictor
+from models.transforms import Pixels, to_pixels
+from worker.routing import REVIEW, route
+from worker.settings import WorkerSettings
+from worker.storage import PictureStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A fetched and decoded upload."""
+
+    claim: Claim
+    data: bytes
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An upload that could not be loaded."""
+
+    claim: Claim
+    error: Exception
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What became of one batch; `superseded` counts results that came too late."""
+
+    claimed: int = 0
+    written: int = 0
+    failed: int = 0
+    superseded: int = 0
+
+
+class Pipeline:
+    """One worker process's way from claimed rows to published tags."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: WorkerSettings,
+        worker: str,
+        load_predictor: Callable[[str], Predictor],
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._worker = worker
+        self._load_predictor = load_predictor
+        self._predictor: Predictor | None = None
+        self._generation = 0
+        self._store = PictureStore(
+            settings.require_store(), settings.file_roots, settings.max_bytes
+        )
+        self._threads = ThreadPoolExecutor(settings.decode_threads, "decode")
+
+    def run_batch(self, backfill: bool) -> BatchReport:
+        """Take one batch the whole way.
+
+        Raises TransientError where the database is away; what was claimed comes back when its
+        lease runs out.
+        """
+        predictor = self.current_predictor()
+        claims = self._claim(backfill)
+        if not claims:
+            return BatchReport()
+        started = time.perf_counter()
+        outcomes = list(self._threads.map(self._load, claims))
+        loaded = [o for o in outcomes if isinstance(o, Loaded)]
+        failed = [o for o in outcomes if isinstance(o, Failed)]
+        try:
+            results = self._predict(predictor, loaded)
+        except Exception as error:  # the network itself failed: each upload is tried again, alone
+            log.exception("prediction failed for a batch of %d", len(loaded))
+            failed += [Failed(one.claim, error) for one in loaded]
+            loaded, results = [], []
+        report = self._write(predictor, loaded, results, failed)
+        log.info(
+            "batch: %d claimed, %d written, %d failed, %d superseded, %.0f ms",
+            report.claimed,
+            report.written,
+            report.failed,
+            report.superseded,
+            1000 * (time.perf_counter() - started),
+        )
+        return report
+
+    def current_predictor(self) -> Predictor:
+        """Return the active model version, loading it where it changed since the last batch.
+
+        Raises TransientError where no version is active or its weights are not here.
+        """
+        with transaction(self._engine) as session:
+            active = get_active_model(session)
+        if active is None:
+            raise TransientError("no model version is active; run `hangtag migrate`")
+        if self._predictor is None or self._predictor.card.version != active.version:
+            try:
+                self._predictor = self._load_predictor(active.version)
+            except HangtagError as error:
+                raise TransientError(f"model {active.version} is active, but {error}") from error
+            self._generation = active.generation
+            log.info("model %s, generation %d", active.version, active.generation)
+        return self._predictor
+
+    def _claim(self, backfill: bool) -> list[Claim]:
+        with transaction(self._engine) as session:
+            return claim_uploads(
+                session,
+                self._worker,
+                self._settings.batch_size,
+                self._settings.lease_seconds,
+                backfill,
+            )
+
+    def _load(self, claim: Claim) -> Loaded | Failed:
+        card = self.loaded.card
+        try:
+            data = self._store.read(claim.uri)
+            picture = decode(data, min(card.height, card.width), self._settings.limits)
+            return Loaded(claim, data, to_pixels(picture, card.height, card.width))
+        except Exception as error:  # one picture's trouble must not touch its neighbours
+            return Failed(claim, error)
+
+    @property
+    def loaded(self) -> Predictor:
+        """The predictor of this batch; `current_predictor` comes first."""
+        if self._predictor is None:
+            raise TransientError("no model is loaded")
+        return self._predictor
+
+    def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result]:
+        predictions = predictor.predict([one.pixels for one in loaded])
+        return list(self._threads.map(self._result, loaded, predictions))
+
+    def _result(self, one: Loaded, prediction: Prediction) -> Result:
+        card = self.loaded.card
+        way = route(prediction, card.thresholds, card.fashion["threshold"])
+        tags = {
+            attribute: {"label": label, "confidence": round(confidence, 4)}
+            for attribute, (label, confidence) in prediction.tags.items()
+        }
+        preview = None
+        if way.decision == REVIEW:
+            preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
+        label, confidence = prediction.tags["article_type"]
+        return Result(
+            upload_id=one.claim.id,
+            item=0,
+            article_type=label,
+            confidence=confidence,
+            decision=way.decision,
+            reason=way.reason,
+            top5=[[name, round(value, 4)] for name, value in prediction.top5],
+            tags=tags,
+            published={a: tags[a] for a in way.published},
+            fashion_score=prediction.fashion_score,
+            embedding=vector_text(prediction.embedding),
+            preview=preview,
+        )
+
+    def _write(
+        self,
+        predictor: Predictor,
+        loaded: Sequence[Loaded],
+        results: Sequence[Result],
+        failed: Sequence[Failed],
+    ) -> BatchReport:
+        """Write all outcomes in one transaction; only claims that still hold are written."""
+        outcomes = [
+            (one.claim, "review" if result.decision == REVIEW else "tagged")
+            for one, result in zip(loaded, results, strict=True)
+        ]
+        with transaction(self._engine) as session:
+            held = mark_finished(session, outcomes)
+            write_results(
+                session,
+                [r for r in results if r.upload_id in held],
+                predictor.card.version,
+                self._generation,
+            )
+            for failure in failed:
+                code, error = describe(failure.error)
+                claim = failure.claim
+                if code is not None:
+                    mark_dead(session, claim, code, error)
+                elif claim.attempt >= self._settings.max_attempts:
+                    mark_dead(session, claim, "attempts_exhausted", error)
+                else:
+                    delay = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
+                    mark_pending(session, [claim], error, delay)
+        return BatchReport(
+            claimed=len(loaded) + len(failed),
+            written=len(held),
+            failed=len(failed),
+            superseded=len(outcomes) - len(held),
+        )
+
+
+def describe(error: Exception) -> tuple[str | None, str]:
+    """Return the dead letter's code (None: try again) and one line on what happened."""
+    if isinstance(error, PermanentError):
+        return error.code, str(error)
+    if isinstance(error, HangtagError):
+        return None, str(error)
+    log.error("unexpected error with a picture", exc_info=error)
+    return None, f"{type(error).__name__}: {error}"
+
+
+def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:
+    """Draw the picture anew for the console: a JPEG whose longer side has at most `side` pixels.
+
+    Drawn anew, so that nothing of the sender's file (metadata, odd bytes) reaches a browser.
+    """
+    picture = decode(data, min_side=side, limits=limits)
+    picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=82)
+    return buffer.getvalue()
+
+
+def vector_text(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
+    """Return pgvector's text form of a vector (256,)."""
+    return "[" + ",".join(f"{value:.6g}" for value in vector.tolist()) + "]"

@@ -1,0 +1,95 @@
+"""What one worker process holds: engine, pipeline, app. Made in the child, never before."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+from functools import cache
+
+from celery import Celery, current_app
+from celery.signals import worker_process_init
+from sqlalchemy import Engine
+
+from db.embedded import PR_SET_PDEATHSIG
+from db.queries.uploads import insert_uploads
+from db.session import make_engine, transaction
+from errors import HangtagError, TransientError, UsageError
+from models.card import WEIGHTS
+from models.predictor import Predictor
+from worker.bell import lane_of, ring
+from worker.pipeline import Pipeline
+from worker.settings import WorkerSettings, load_settings
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def settings() -> WorkerSettings:
+    """Read this process's settings once."""
+    return load_settings()
+
+
+@cache
+def engine() -> Engine:
+    """Make this process's engine once."""
+    return make_engine(settings().require_url())
+
+
+@cache
+def pipeline() -> Pipeline:
+    """Build this process's pipeline once; engines do not survive a fork."""
+    own = settings()
+
+    def load_predictor(version: str) -> Predictor:
+        folder = (own.weights or WEIGHTS) / version
+        return Predictor.load_folder(folder, own.inference_threads)
+
+    return Pipeline(engine(), own, f"{socket.gethostname()}:{os.getpid()}", load_predictor)
+
+
+def answer(backfill: bool) -> None:
+    """Process one batch of a lane; ring again where there may be more."""
+    try:
+        report = pipeline().run_batch(backfill)
+    except TransientError as error:
+        # The rows are safe; the reaper rings again when there is reason to.
+        log.error("%s", error)
+        return
+    if report.claimed:
+        lane = "backfill" if backfill else "ingest"
+        ring(_app(), lane, 1, settings().batch_size)
+
+
+def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> None:
+    """Insert an upload that came by the broker, and ring for it.
+
+    Raises TransientError where the database is away; the task is tried again.
+    """
+    try:
+        with transaction(engine()) as session:
+            insert_uploads(session, [uri], source, [external_id], priority)
+    except UsageError as error:
+        log.error("hangtag.ingest(%r, %r, %r) was refused: %s", uri, source, external_id, error)
+        return
+    ring(_app(), lane_of(priority), 1, settings().batch_size)
+
+
+def _app() -> Celery:
+    app: Celery = current_app._get_current_object()
+    return app
+
+
+@worker_process_init.connect
+def start_process(**_: object) -> None:
+    """Tie the child to its parent, and load the model before the first doorbell."""
+    if sys.platform == "linux":
+        # A child whose parent was killed would keep its claims and answer no bell.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    try:
+        pipeline().current_predictor()
+    except HangtagError as error:
+        log.error("%s", error)

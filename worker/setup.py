@@ -1,0 +1,62 @@
+"""Making a database ready: migrations, the shipped model, the first activation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+from db.queries.models import (
+    activate_model,
+    get_active_model,
+    register_model,
+    upsert_labels,
+)
+from db.session import make_engine, transaction
+from models.card import WEIGHTS, Card, default_version, version_folder
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+def migrate(database_url: str, weights: Path | None = None) -> str:
+    """Bring a database to the newest schema and register the default model.
+
+    The model becomes active where none is. Returns the active version. Running it again
+    changes nothing; two at once wait for each other.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["database_url"] = database_url
+    command.upgrade(config, "head")
+    engine = make_engine(database_url)
+    try:
+        folder = weights or WEIGHTS
+        return register_folder(engine, version_folder(default_version(folder), folder))
+    finally:
+        engine.dispose()
+
+
+def register_folder(engine: Engine, folder: Path) -> str:
+    """Register the model version in a folder with its labels; return the active version."""
+    card = Card.load(folder)
+    labels = card.labels()
+    with transaction(engine) as session:
+        upsert_labels(session, "master_category", _tops(labels.names["master_category"]), None)
+        masters = dict(labels.parents.values())
+        upsert_labels(session, "sub_category", masters.items(), "master_category")
+        subs = {kind: sub for kind, (sub, _) in labels.parents.items()}
+        upsert_labels(session, "article_type", subs.items(), "sub_category")
+        for attribute in ("base_colour", "gender", "season", "usage"):
+            upsert_labels(session, attribute, _tops(labels.names[attribute]), None)
+        register_model(session, card.version, card.raw)
+        active = get_active_model(session)
+        if active is None:
+            activate_model(session, card.version)
+            return card.version
+        return active.version
+
+
+def _tops(names: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    return [(name, None) for name in names]

@@ -1,0 +1,161 @@
+"""The picture store, and reading pictures by URI within what is allowed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from errors import PermanentError, TransientError
+
+#: What a folder is searched for; a file named by itself may be called anything.
+PICTURE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"]
+)
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A picture in the store: where, and the SHA-256 of what was stored."""
+
+    uri: str
+    sha256: str
+
+
+class PictureStore:
+    """A folder of pictures named by their hash: the same picture twice is one file."""
+
+    def __init__(self, folder: Path, roots: Sequence[Path] = (), max_bytes: int = 1 << 25) -> None:
+        self.folder = folder.absolute()
+        self._roots = [Path(os.path.realpath(root)) for root in (folder, *roots)]
+        self._max_bytes = max_bytes
+
+    def put(self, path: Path) -> Stored:
+        """Copy a file into the store; it is on disk when this returns.
+
+        Of a file over the size limit only as much is kept as shows that it is: it is refused
+        when it is read.
+        Raises PermanentError (`not_found`, `unreadable`) for the file, TransientError for the
+        store.
+        """
+        try:
+            descriptor = _open_regular(path)
+        except PermanentError as error:
+            raise PermanentError(f"{path}: {error}", error.code) from error
+        digest = hashlib.sha256()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (
+                os.fdopen(descriptor, "rb") as source,
+                tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False) as new,
+            ):
+                left = self._max_bytes + 1
+                while left > 0 and (chunk := source.read(min(_CHUNK, left))):
+                    digest.update(chunk)
+                    new.write(chunk)
+                    left -= len(chunk)
+                new.flush()
+                os.fsync(new.fileno())
+            name = digest.hexdigest()
+            target = self.folder / name[:2] / f"{name}{_safe_suffix(path)}"
+            target.parent.mkdir(exist_ok=True)
+            os.chmod(new.name, 0o644)  # noqa: PTH101 (a string, from tempfile)
+            Path(new.name).replace(target)
+        except OSError as error:
+            raise TransientError(f"the picture store {self.folder}: {error.strerror}") from error
+        return Stored(target.as_uri(), name)
+
+    def read(self, uri: str) -> bytes:
+        """Return the bytes behind a URI.
+
+        Raises PermanentError (`forbidden_uri`, `not_found`, `unreadable`, `too_large`) and
+        TransientError where the store does not answer.
+        """
+        path = self._allowed(uri)
+        try:
+            descriptor = _open_regular(path)
+            with os.fdopen(descriptor, "rb") as source:
+                data = source.read(self._max_bytes + 1)
+        except OSError as error:
+            raise TransientError(f"reading {uri}: {error.strerror}") from error
+        if len(data) > self._max_bytes:
+            raise PermanentError(
+                f"the file is larger than the {self._max_bytes:,} bytes that are allowed",
+                "too_large",
+            )
+        return data
+
+    def _allowed(self, uri: str) -> Path:
+        """Return the real path of a URI that lies inside a root, after resolving links."""
+        parts = urlsplit(uri)
+        if parts.scheme != "file":
+            raise PermanentError(
+                f"{parts.scheme or 'no'} scheme: only file:// URIs inside the store or "
+                "HANGTAG_FILE_ROOTS are read",
+                "forbidden_uri",
+            )
+        if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+            raise PermanentError(
+                "a file URI names no host, query or fragment; write %3F and %23 for ? and #",
+                "forbidden_uri",
+            )
+        raw = unquote_to_bytes(parts.path)
+        if b"\0" in raw:
+            raise PermanentError("the path holds a NUL byte", "forbidden_uri")
+        path = Path(os.path.realpath(os.fsdecode(raw)))
+        if not any(path.is_relative_to(root) for root in self._roots):
+            raise PermanentError(
+                "the file lies outside the picture store and HANGTAG_FILE_ROOTS", "forbidden_uri"
+            )
+        return path
+
+
+def _open_regular(path: Path) -> int:
+    """Open a regular file for reading; a FIFO or a device is refused, not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise PermanentError("there is no such file", "not_found") from error
+    except PermissionError as error:
+        raise PermanentError("the file may not be read", "unreadable") from error
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise PermanentError("there is no such file", "not_found") from error
+        if error.errno == errno.ENXIO:  # a socket
+            raise PermanentError("not a regular file", "unreadable") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PermanentError("not a regular file", "unreadable")
+    return descriptor
+
+
+def _safe_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""
+
+
+def list_pictures(folder: Path) -> tuple[list[Path], int]:
+    """List the pictures below a folder in sorted order, and count the files left out.
+
+    Hidden files and folders are not looked at; links to folders are not followed.
+    """
+    found, left_out = [], 0
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in PICTURE_SUFFIXES:
+                found.append(Path(parent, name))
+            else:
+                left_out += 1
+    return sorted(found), left_out

@@ -1,0 +1,259 @@
+"""`hangtag up`: every process of a small installation, started, watched and ended in order."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from db.embedded import EmbeddedPostgres, spawn, stop_process
+from db.roles import OPERATOR, WORKER
+from errors import UsageError
+from worker.broker import EmbeddedValkey
+from worker.settings import WorkerSettings
+from worker.setup import migrate
+
+log = logging.getLogger(__name__)
+
+#: A process that ends by itself is started again after this long, doubling up to a minute.
+RESTART_SECONDS = 1.0
+
+
+@dataclass
+class Child:
+    """A process of ours, and how to end it."""
+
+    name: str
+    command: list[str]
+    env: dict[str, str]
+    stop_seconds: float
+    process: subprocess.Popen[bytes] | None = None
+    wait_seconds: float = RESTART_SECONDS
+    restart_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Owns one data directory; `start`, then `watch` until it is told to stop, then `stop`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: WorkerSettings,
+        workers: int,
+        console_port: int | None = 8080,
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self._settings = settings
+        self._workers = workers
+        self._port = console_port
+        self._lock: IO[str] | None = None
+        self._postgres: EmbeddedPostgres | None = None
+        self._valkey: EmbeddedValkey | None = None
+        self._children: list[Child] = []
+        self.environment: dict[str, str] = {}
+        self.console_url: str | None = None
+
+    def start(self) -> None:
+        """Start services, migrate, start the processes. On an error all that runs is ended.
+
+        Raises UsageError where another `hangtag up` owns the directory.
+        """
+        self._take_lock()
+        try:
+            database_url = self._start_database()
+            broker_url = self._start_broker()
+            migrate(database_url, self._settings.weights)
+            self._start_children(database_url, broker_url)
+            self._write_state()
+        except BaseException:
+            self.stop()
+            raise
+
+    def watch(self, seconds: float | None = None) -> None:
+        """Start again whatever ends by itself, for some seconds or for ever."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while end is None or time.monotonic() < end:
+            self.check()
+            time.sleep(0.2)
+
+    def check(self) -> None:
+        """Start again what has ended."""
+        for server in (self._postgres, self._valkey):
+            if server and server.process and server.process.poll() is not None:
+                log.error("%s ended by itself and is started again", type(server).__name__)
+                server.launch()
+        for child in self._children:
+            if child.process is None or child.process.poll() is None:
+                continue
+            now = time.monotonic()
+            if child.restart_at == 0:
+                log.error(
+                    "%s ended with code %s; started again in %.0f s (see %s)",
+                    child.name,
+                    child.process.returncode,
+                    child.wait_seconds,
+                    self._log(child.name),
+                )
+                child.restart_at = now + child.wait_seconds
+                child.wait_seconds = min(60.0, child.wait_seconds * 2)
+            elif now >= child.restart_at:
+                self._launch(child)
+
+    def stop(self) -> None:
+        """End everything in order: console and workers first, the database last."""
+        (self.data_dir / "up.json").unlink(missing_ok=True)
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        for child in self._children:
+            if child.process is not None:
+                stop_process(child.process, signal.SIGTERM, child.stop_seconds)
+        if self._valkey:
+            self._valkey.stop()
+        if self._postgres:
+            self._postgres.stop()
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (self.data_dir / "up.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise UsageError(
+                f"another `hangtag up` runs in {self.data_dir}; stop it or name another --data-dir"
+            ) from error
+        self._lock = lock
+        (self.data_dir / "logs").mkdir(exist_ok=True)
+
+    def _start_database(self) -> str:
+        if self._settings.database_url:
+            return self._settings.database_url
+        self._postgres = EmbeddedPostgres(self.data_dir)
+        self._postgres.start()
+        return self._postgres.url()
+
+    def _start_broker(self) -> str:
+        if self._settings.broker_url:
+            return self._settings.broker_url
+        self._valkey = EmbeddedValkey(self.data_dir)
+        self._valkey.start()
+        return self._valkey.url
+
+    def _start_children(self, database_url: str, broker_url: str) -> None:
+        store = self._settings.store or self.data_dir / "pictures"
+        store.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            "HANGTAG_DATABASE_URL": database_url,
+            "HANGTAG_BROKER_URL": broker_url,
+            "HANGTAG_STORE": str(store.absolute()),
+        }
+        roots = [str(root.absolute()) for root in self._settings.file_roots]
+        if roots:
+            self.environment["HANGTAG_FILE_ROOTS"] = os.pathsep.join(roots)
+        hangtag = [sys.executable, "-m", "worker"]
+        as_worker = self._child_env(WORKER)
+        self._add(
+            "worker", [*hangtag, "worker", "--concurrency", str(self._workers)], as_worker, 60
+        )
+        self._add("reaper", [*hangtag, "reaper"], as_worker, 10)
+        if self._port is not None:
+            port = free_port(self._port)
+            self.console_url = f"http://127.0.0.1:{port}/"
+            self._add("console", [sys.executable, "-m", "review"], self._console_env(port), 10)
+
+    def _add(self, name: str, command: list[str], env: dict[str, str], stop_seconds: float) -> None:
+        child = Child(name, command, env, stop_seconds)
+        self._children.append(child)
+        self._launch(child)
+
+    def _launch(self, child: Child) -> None:
+        child.restart_at = 0.0
+        child.process = spawn(child.command, self._log(child.name), env=child.env)
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+    def _child_env(self, role: str) -> dict[str, str]:
+        """Environment of a child; on the embedded server it takes on its own role."""
+        env = {**os.environ, **self.environment}
+        if self._postgres:
+            env["HANGTAG_DATABASE_URL"] = self._postgres.url(role=role)
+        # The children run from the folder that holds our packages, wherever `up` was called.
+        env["PYTHONPATH"] = os.pathsep.join(
+            part
+            for part in (str(Path(__file__).resolve().parent.parent), env.get("PYTHONPATH"))
+            if part
+        )
+        return env
+
+    def _console_env(self, port: int) -> dict[str, str]:
+        env = self._child_env(OPERATOR)
+        env.setdefault("HANGTAG_SESSION_SECRET", session_secret(self.data_dir))
+        return {**env, "HANGTAG_CONSOLE_PORT": str(port), "HANGTAG_CONSOLE_HOST": "127.0.0.1"}
+
+    def _write_state(self) -> None:
+        """Leave behind what `hangtag env` prints; readable by the owner alone."""
+        path = self.data_dir / "up.json"
+        state = {"environment": self.environment, "console": self.console_url}
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(state, file, indent=1)
+
+
+def read_environment(data_dir: Path) -> dict[str, str]:
+    """Return the settings of a running `hangtag up`. Raises UsageError where none runs."""
+    path = data_dir / "up.json"
+    try:
+        with (data_dir / "up.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        running = False
+    except BlockingIOError:
+        running = True
+    except OSError:
+        running = False
+    if not running or not path.exists():
+        raise UsageError(
+            f"nothing runs in {data_dir.absolute()}; start it: hangtag up --data-dir {data_dir}"
+        )
+    environment: dict[str, str] = json.loads(path.read_text())["environment"]
+    return environment
+
+
+def session_secret(data_dir: Path) -> str:
+    """Return the secret that signs the console's sessions, made once a data directory."""
+    path = data_dir / "session_secret"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    secret = secrets.token_urlsafe(32)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret)
+    return secret
+
+
+def free_port(wanted: int) -> int:
+    """Return a port on the loopback: the wanted one, or the next one that is free."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise UsageError(f"no free port from {wanted} to {wanted + 99}; name another with --port")

@@ -1,0 +1,30 @@
+"""The Celery tasks: decorators and one call each."""
+
+from __future__ import annotations
+
+from celery import Task, shared_task
+
+from errors import TransientError
+from worker import process
+from worker.app import BACKFILL
+
+
+@shared_task(name="hangtag.process")
+def process_lane(lane: str) -> None:
+    """Answer the doorbell of a lane."""
+    process.answer(backfill=lane == BACKFILL)
+
+
+@shared_task(
+    name="hangtag.ingest",
+    bind=True,
+    autoretry_for=(TransientError,),
+    max_retries=None,
+    retry_backoff=1,
+    retry_backoff_max=60,
+)
+def ingest(
+    _task: Task, uri: str, source: str, external_id: str | None = None, priority: int = 0
+) -> None:
+    """Hand in an upload, for producers who reach only the broker."""
+    process.hand_in(uri, source, external_id, priority)
