@@ -61,7 +61,16 @@ def describe_turn(turn: Turn, lease_seconds: float) -> dict[str, Any]:
         "waiting": turn.waiting,
         "item": describe_item(item) if item else None,
         "lease_seconds": lease_seconds,
+        "rest": describe_rest(turn.waiting),
     }
+
+
+def describe_rest(waiting: int) -> str:
+    """Say why there is nothing to do for an operator: the queue is empty, or others hold it."""
+    if waiting == 0:
+        return "No picture is waiting. New ones appear here by themselves."
+    pictures = "picture" if waiting == 1 else f"{waiting} pictures"
+    return f"Other operators have the last {pictures}. New ones appear here by themselves."
 
 
 def describe_item(item: ReviewItem) -> dict[str, Any]:

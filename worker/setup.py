@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from db.queries.models import (
     activate_model,
@@ -32,6 +32,8 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
     command.upgrade(config, "head")
     engine = make_engine(database_url)
     try:
+        with transaction(engine) as session:
+            session.execute(text("SELECT hangtag_data.set_database()"))
         folder = weights or WEIGHTS
         return register_folder(engine, version_folder(default_version(folder), folder))
     finally:

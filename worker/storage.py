@@ -95,7 +95,11 @@ class PictureStore:
 
     def _allowed(self, uri: str) -> Path:
         """Return the real path of a URI that lies inside a root, after resolving links."""
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+            raw = unquote_to_bytes(parts.path)
+        except ValueError as error:  # a host in broken brackets, a lone surrogate
+            raise PermanentError(f"not a URI: {error}", "forbidden_uri") from error
         if parts.scheme != "file":
             raise PermanentError(
                 f"{parts.scheme or 'no'} scheme: only file:// URIs inside the store or "
@@ -107,7 +111,6 @@ class PictureStore:
                 "a file URI names no host, query or fragment; write %3F and %23 for ? and #",
                 "forbidden_uri",
             )
-        raw = unquote_to_bytes(parts.path)
         if b"\0" in raw:
             raise PermanentError("the path holds a NUL byte", "forbidden_uri")
         path = Path(os.path.realpath(os.fsdecode(raw)))

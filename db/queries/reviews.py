@@ -100,7 +100,7 @@ def mark_skipped(session: Session, item_id: int, operator: str) -> None:
         {"id": item_id, "operator": operator},
     ).first()
     if row is None:
-        raise ReviewConflict("this picture is no longer yours; here is the next one")
+        raise ReviewConflict("this picture is no longer yours; nothing was saved")
 
 
 def decide_review_item(session: Session, item_id: int, operator: str, label: str | None) -> None:
@@ -126,7 +126,7 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
     if item.status == "decided" and _same_decision(session, item_id, operator, label):
         return
     if item.status != "open" or item.claimed_by != operator:
-        raise ReviewConflict("this picture is no longer yours; here is the next one")
+        raise ReviewConflict("this picture is no longer yours; nothing was saved")
     session.execute(
         text(
             """

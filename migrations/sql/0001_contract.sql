@@ -156,6 +156,20 @@ BEGIN
     PERFORM hangtag_data.show_generation(number);
 END $$;
 
+-- Settings of the database ------------------------------------------------------------------
+
+-- Filters on a nearest-neighbour query apply after the index scan. Iterative scans go on until
+-- LIMIT rows passed the filter; without them such a query returns too few rows. Set for the
+-- database, because `ALTER ROLE … SET` does not reach members of a role. A copy or a restored
+-- dump of the database lacks them, so `hangtag migrate` calls this each time.
+CREATE FUNCTION hangtag_data.set_database() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM '[1]'::public.vector; -- loads the library, which makes its settings known
+    EXECUTE format('ALTER DATABASE %I SET hnsw.iterative_scan = strict_order', current_database());
+    EXECUTE format('ALTER DATABASE %I SET hnsw.max_scan_tuples = 2147483647', current_database());
+    EXECUTE format('ALTER DATABASE %I SET hnsw.scan_mem_multiplier = 64', current_database());
+END $$;
+
 -- Similarity ------------------------------------------------------------------------------
 
 -- The output column is named image_id, as everywhere; so is the argument. Two parameters cannot

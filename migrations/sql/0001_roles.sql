@@ -30,13 +30,4 @@ ALTER SCHEMA hangtag_data OWNER TO hangtag_owner;
 COMMENT ON SCHEMA hangtag IS 'Hangtag''s contract with other services: views and functions';
 COMMENT ON SCHEMA hangtag_data IS 'Hangtag''s own tables; they may change with any release';
 
--- Filters on a nearest-neighbour query apply after the index scan. Iterative scans go on until
--- LIMIT rows passed the filter; without them such a query returns too few rows.
--- Set for the database, because `ALTER ROLE … SET` does not reach members of a role.
 SELECT '[1]'::vector; -- loads the library, which makes its settings known
-DO $$
-BEGIN
-    EXECUTE format('ALTER DATABASE %I SET hnsw.iterative_scan = strict_order', current_database());
-    EXECUTE format('ALTER DATABASE %I SET hnsw.max_scan_tuples = 2147483647', current_database());
-    EXECUTE format('ALTER DATABASE %I SET hnsw.scan_mem_multiplier = 64', current_database());
-END $$;

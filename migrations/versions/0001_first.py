@@ -25,6 +25,7 @@ def upgrade() -> None:
     for part in ("tables", "contract", "grants"):
         run_file(f"0001_{part}.sql")
     op.execute("RESET ROLE")
+    op.execute("SELECT hangtag_data.set_database()")
 
 
 def downgrade() -> None:

@@ -7,6 +7,7 @@
 const REQUEST_MS = 15000;
 const POLL_MS = 4000;
 const TOAST_MS = 2500;
+const SLOW_MS = 800;
 const BOUNCE_MS = 200; // the same key twice within this time is a slip of the finger
 
 const byId = (id) => document.getElementById(id);
@@ -66,6 +67,7 @@ async function act(action, body, button) {
   busy = true;
   review.setAttribute("aria-busy", "true");
   button?.classList.add("chosen");
+  const slow = setTimeout(() => say("Saving…"), SLOW_MS);
   try {
     const { status, answer } = await call(`/items/${itemId}/${action}`, body);
     if (status === 200 || answer.code === "review_conflict") {
@@ -77,6 +79,7 @@ async function act(action, body, button) {
   } catch {
     say("Not saved — press again to retry", "fault");
   }
+  clearTimeout(slow);
   button?.classList.remove("chosen");
   review.removeAttribute("aria-busy");
   busy = false;
@@ -91,7 +94,7 @@ async function refresh() {
     const lost = itemId !== null && answer.item?.id !== itemId;
     if (lost || itemId === null) show(answer);
     leaseEnds = Date.now() + 1000 * answer.lease_seconds;
-    if (lost) say("Someone else took that picture over; here is the next one.", "notice");
+    if (lost) say("Someone else took that picture over.", "notice");
     else if (toast.classList.contains("fault")) say("");
   } catch {
     say("The server does not answer; trying again…", "fault");
@@ -107,10 +110,11 @@ function poll() {
 
 // Showing an item ----------------------------------------------------------------------
 
-function show({ item, waiting, lease_seconds: leaseSeconds }) {
+function show({ item, waiting, rest, lease_seconds: leaseSeconds }) {
   itemId = item ? item.id : null;
   leaseEnds = Date.now() + 1000 * leaseSeconds;
   byId("waiting").textContent = waiting;
+  byId("rest").textContent = rest;
   byId("turn").hidden = !item;
   byId("done").hidden = Boolean(item);
   document.title = `${item ? "Review" : "All done"} · Hangtag`;
@@ -131,6 +135,7 @@ function fill(item) {
   mat.classList.add("loading");
   byId("no-picture").hidden = true;
   picture.src = item.picture;
+  scrollTo(0, 0);
 }
 
 function fillTag(tag, choice) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def log_in(client: TestClient, name: str = "ada", password: str = PASSWORD) -> R
 
 @pytest.fixture
 def ada(client: TestClient) -> TestClient:
-    """A client in which ada is logged in."""
+    """Return a client in which ada is logged in."""
     assert log_in(client).status_code == 303
     return client
 
@@ -179,8 +180,6 @@ def test_a_session_ends_after_its_hours(owner: Engine, database_url: str) -> Non
         value = client.cookies["hangtag_session"]
         headers = {"Cookie": f"hangtag_session={value}"}  # sent on, though it is too old
         assert client.get("/", headers=headers).status_code == 200
-        import time
-
         time.sleep(2.1)
         client.cookies.clear()
         assert client.get("/", headers=headers).headers["location"] == "/login"

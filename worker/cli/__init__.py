@@ -7,8 +7,9 @@ import os
 import sys
 
 import typer
+from typer.exceptions import Abort, TyperException
 
-from errors import HangtagError
+from errors import HangtagError, UsageError
 from worker.cli import model, operators, predict, services, uploads
 
 app = typer.Typer(
@@ -24,21 +25,35 @@ for module in (services, uploads, predict, model, operators):
 
 def main() -> None:
     """Run the command line; the console script's entry point."""
-    logging.basicConfig(
-        level=os.environ.get("HANGTAG_LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for noisy in ("alembic", "kombu", "celery.redirected"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        app()
+        _set_up_logging()
+        # Not standalone: Typer would frame its own errors, over several lines.
+        sys.exit(app(standalone_mode=False))
     except HangtagError as error:
         print(f"hangtag: {error}", file=sys.stderr)
         sys.exit(2 if error.code == "usage" else 1)
+    except TyperException as error:  # arguments that do not fit; no message where help was shown
+        if message := " ".join(error.format_message().split()):
+            print(f"hangtag: {message} See --help", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Abort:
+        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output left; that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _set_up_logging() -> None:
+    level = os.environ.get("HANGTAG_LOG_LEVEL", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise UsageError(f"HANGTAG_LOG_LEVEL: {level} is no level; write DEBUG, INFO or WARNING")
+    logging.basicConfig(
+        level=level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("alembic", "kombu", "celery.redirected"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

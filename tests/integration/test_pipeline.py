@@ -1,0 +1,181 @@
+"""A batch the whole way with the real network: neighbours, dead letters, review, fences."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import Engine, text
+
+from db.queries.tags import list_tags
+from db.queries.uploads import Submitted, UploadStatus, insert_uploads, list_status, reap_expired
+from db.session import transaction
+from models.predictor import Predictor
+from tests.conftest import SAMPLES, run_sql
+from worker.pipeline import Pipeline
+from worker.settings import WorkerSettings
+from worker.storage import PictureStore
+
+GOOD = ("polo_green.jpg", "watch_steel_blue_dial.jpg", "tshirt_grey_bands_alpha.png")
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    """The shipped model, loaded once."""
+    return Predictor.load()
+
+
+@pytest.fixture
+def pipeline(engine: Engine, settings: WorkerSettings, predictor: Predictor) -> Iterator[Pipeline]:
+    """A pipeline on the fresh database."""
+    yield Pipeline(engine, settings, "test", lambda _version: predictor)
+
+
+def submit(engine: Engine, uris: list[str]) -> list[Submitted]:
+    with transaction(engine) as session:
+        return insert_uploads(session, uris, "test", uris)
+
+
+def states(engine: Engine, rows: list[Submitted]) -> list[UploadStatus]:
+    with transaction(engine) as session:
+        found = list_status(session, [row.id for row in rows])
+    return [found[row.id] for row in rows]
+
+
+def store_of(settings: WorkerSettings) -> PictureStore:
+    return PictureStore(settings.require_store(), max_bytes=settings.max_bytes)
+
+
+def bad_uris(settings: WorkerSettings, tmp_path: Path) -> dict[str, str]:
+    """A URI for each dead letter's code."""
+    store = store_of(settings)
+    text_file = tmp_path / "notes.jpg"
+    text_file.write_text("this is no picture")
+    huge = tmp_path / "huge.jpg"
+    shutil.copy(SAMPLES / GOOD[0], huge)
+    with huge.open("ab") as file:
+        file.truncate(settings.max_bytes + 10)
+    wide = tmp_path / "wide.png"
+    Image.new("1", (20_000, 20_000)).save(wide)
+    outside = tmp_path / "outside.jpg"
+    shutil.copy(SAMPLES / GOOD[0], outside)
+    link = settings.require_store() / "link.jpg"
+    link.symlink_to(outside)
+    fifo = settings.require_store() / "fifo.jpg"
+    os.mkfifo(fifo)
+    return {
+        "not_found": (settings.require_store() / "missing.jpg").as_uri(),
+        "undecodable": store.put(SAMPLES / "damaged.jpg").uri,
+        "undecodable text": store.put(text_file).uri,
+        "too_large": store.put(huge).uri,
+        "too_large pixels": store.put(wide).uri,
+        "forbidden_uri": outside.as_uri(),
+        "forbidden_uri link": link.as_uri(),
+        "forbidden_uri scheme": "https://example.org/a.jpg",
+        "unreadable": fifo.as_uri(),
+    }
+
+
+def test_bad_files_die_with_their_code_and_neighbours_are_tagged(
+    engine: Engine, settings: WorkerSettings, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    good = [store_of(settings).put(SAMPLES / name).uri for name in GOOD]
+    bad = bad_uris(settings, tmp_path)
+    rows = submit(engine, good + list(bad.values()))
+    report = pipeline.run_batch(backfill=True)
+    assert (report.claimed, report.written, report.failed) == (len(rows), len(good), len(bad))
+    found = states(engine, rows)
+    assert [s.status for s in found[: len(good)]].count("dead") == 0
+    assert [s.error_code for s in found[len(good) :]] == [name.split()[0] for name in bad]
+    assert all(s.status == "dead" and s.error for s in found[len(good) :])
+
+
+def test_every_result_has_a_vector_and_a_prediction(
+    engine: Engine, settings: WorkerSettings, pipeline: Pipeline
+) -> None:
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
+    pipeline.run_batch(backfill=True)
+    with transaction(engine) as session:
+        vectors = session.execute(text("SELECT image_id FROM hangtag.image_embeddings")).scalars()
+        predictions = session.execute(
+            text("SELECT upload_id FROM hangtag_data.predictions")
+        ).scalars()
+        wanted = {row.id for row in rows}
+        assert set(vectors) == wanted
+        assert set(predictions) == wanted
+
+
+def test_what_is_no_fashion_goes_to_review_and_nothing_is_published(
+    engine: Engine, settings: WorkerSettings, pipeline: Pipeline
+) -> None:
+    names = ["car.jpg", "cat.jpg", "mountain_lake.jpg"]
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in names])
+    pipeline.run_batch(backfill=True)
+    assert {s.status for s in states(engine, rows)} == {"review"}
+    with transaction(engine) as session:
+        tags = list_tags(session, [row.id for row in rows])
+        queue = session.execute(text("SELECT image_id, suggested FROM hangtag.review_queue")).all()
+        previews = session.execute(text("SELECT count(*) FROM hangtag_data.previews")).scalar_one()
+    assert all("article_type" not in own for own in tags.values())
+    assert {row.image_id for row in queue} == {row.id for row in rows}
+    assert all(len(row.suggested) == 5 for row in queue)
+    assert previews == len(names)
+
+
+def test_a_result_that_comes_too_late_is_dropped(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> None:
+    """While the batch is under way its lease runs out and another attempt begins."""
+    [row] = submit(engine, [store_of(settings).put(SAMPLES / GOOD[0]).uri])
+
+    class SlowPipeline(Pipeline):
+        def _predict(self, *arguments):  # type: ignore[no-untyped-def]
+            run_sql(
+                settings.require_url(),
+                "UPDATE hangtag_data.uploads SET lease_until = now() - interval '1 second'",
+            )
+            with transaction(engine) as session:
+                reap_expired(session, max_attempts=5)
+            return super()._predict(*arguments)
+
+    slow = SlowPipeline(engine, settings, "slow", lambda _version: predictor)
+    report = slow.run_batch(backfill=True)
+    assert (report.written, report.superseded) == (0, 1)
+    with transaction(engine) as session:
+        assert list_tags(session, [row.id]) == {}
+    assert states(engine, [row])[0].status == "pending"
+
+
+def test_a_failing_network_costs_the_batch_nothing(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> None:
+    """The uploads are tried again, each alone, and the error is on record."""
+
+    class BrokenPipeline(Pipeline):
+        def _predict(self, *arguments):  # type: ignore[no-untyped-def]
+            raise RuntimeError("out of memory")
+
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
+    broken = BrokenPipeline(engine, settings, "broken", lambda _version: predictor)
+    assert broken.run_batch(backfill=True).failed == len(rows)
+    found = states(engine, rows)
+    assert {s.status for s in found} == {"pending"}
+    assert all("out of memory" in (s.error or "") for s in found)
+
+
+def test_running_an_upload_again_replaces_its_tags(
+    engine: Engine, settings: WorkerSettings, pipeline: Pipeline
+) -> None:
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
+    pipeline.run_batch(backfill=True)
+    with transaction(engine) as session:
+        before = list_tags(session, [row.id for row in rows])
+    run_sql(settings.require_url(), "UPDATE hangtag_data.uploads SET status = 'pending'")
+    # Tried before, so each comes alone.
+    assert [pipeline.run_batch(backfill=True).written for _ in rows] == [1, 1, 1]
+    with transaction(engine) as session:
+        assert list_tags(session, [row.id for row in rows]) == before

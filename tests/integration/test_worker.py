@@ -1,0 +1,162 @@
+"""A real Celery worker on a real broker: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from celery import Celery
+
+from tests.conftest import SAMPLES, run_sql, wait_until
+from worker.app import make_app
+from worker.client import Client
+from worker.settings import WorkerSettings
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+FINAL = "('tagged', 'review', 'dead')"
+
+
+@pytest.fixture
+def client(settings: WorkerSettings) -> Client:
+    """A producer."""
+    return Client(settings.require_url(), settings.require_broker(), settings.require_store())
+
+
+def pictures(folder: Path, count: int) -> list[Path]:
+    """Make some files out of a few samples; each is an upload of its own."""
+    folder.mkdir()
+    sources = [p for p in sorted(SAMPLES.glob("*.jpg")) if p.name != "damaged.jpg"]
+    paths = [folder / f"{i:04}.jpg" for i in range(count)]
+    for i, path in enumerate(paths):
+        shutil.copy(sources[i % len(sources)], path)
+    return paths
+
+
+def count(settings: WorkerSettings, where: str = "true") -> int:
+    [(number,)] = run_sql(
+        settings.require_url(), f"SELECT count(*) FROM hangtag_data.uploads WHERE {where}"
+    )
+    return int(number)  # type: ignore[call-overload]
+
+
+def all_final(settings: WorkerSettings, number: int) -> bool:
+    return count(settings, f"status IN {FINAL}") == number
+
+
+def test_a_killed_worker_child_loses_and_doubles_nothing(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    """kill -9 in the middle of a batch; leases are short so that the reaper acts within seconds."""
+    client.submit_files(pictures(tmp_path / "in", 300), source="test")
+    short = {"HANGTAG_LEASE_SECONDS": "4", "HANGTAG_BATCH_SIZE": "16"}
+    worker = start("worker", "--concurrency", "2", **short)
+    start("reaper", **short)
+    killed = 0
+    for _ in range(2):
+        before = count(settings, f"status IN {FINAL}")
+        wait_until(
+            lambda before=before: (  # type: ignore[misc]
+                count(settings, f"status IN {FINAL}") > before
+                and count(settings, "status = 'processing'") > 0
+            ),
+            what="a batch in hand",
+        )
+        children = psutil.Process(worker.pid).children()
+        held = run_sql(
+            settings.require_url(),
+            "SELECT DISTINCT claimed_by FROM hangtag_data.uploads WHERE status = 'processing'",
+        )
+        holders = {int(str(row[0]).rsplit(":", 1)[1]) for row in held}
+        for child in children:
+            if child.pid in holders:
+                os.kill(child.pid, signal.SIGKILL)
+                killed += 1
+                break
+    assert killed
+    wait_until(lambda: all_final(settings, 300), 120, "the end of all uploads")
+    assert count(settings, "status = 'dead'") == 0
+    doubled = run_sql(
+        settings.require_url(),
+        "SELECT upload_id FROM hangtag_data.review_items WHERE status = 'open' "
+        "GROUP BY upload_id, item HAVING count(*) > 1",
+    )
+    assert doubled == []
+    [(embedded,)] = run_sql(settings.require_url(), "SELECT count(*) FROM hangtag.image_embeddings")
+    assert embedded == 300
+
+
+def test_the_three_ways_in(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    """Python, the Celery task by its name, and SQL: each ends tagged or in review."""
+    from worker.storage import PictureStore
+
+    store = PictureStore(settings.require_store())
+    uris = [store.put(path).uri for path in pictures(tmp_path / "in", 3)]
+    start("worker")
+    start("reaper")
+    client.submit(uris[0], source="python", external_id="1")
+    producer = Celery(broker=settings.require_broker())
+    producer.send_task("hangtag.ingest", args=[uris[1], "celery", "1"], queue="ingest")
+    run_sql(settings.require_url(), f"SELECT hangtag.submit_upload('{uris[2]}', 'sql', '1', 0)")
+    wait_until(lambda: all_final(settings, 3), what="the end of all uploads")
+    sources = run_sql(
+        settings.require_url(), "SELECT source FROM hangtag.upload_status ORDER BY source"
+    )
+    assert sources == [("celery",), ("python",), ("sql",)]
+    assert count(settings, "status = 'dead'") == 0
+
+
+def test_submitting_works_without_a_broker_and_the_reaper_catches_up(
+    settings: WorkerSettings, start: Start, tmp_path: Path
+) -> None:
+    offline = Client(
+        settings.require_url(),
+        f"redis+socket://{tmp_path}/nobody.sock",
+        settings.require_store(),
+    )
+    answers = offline.submit_files(pictures(tmp_path / "in", 3), source="test")
+    assert all(answer.created for _, answer in answers)
+    start("worker")
+    start("reaper")
+    wait_until(lambda: all_final(settings, 3), what="the end of all uploads")
+
+
+def test_a_flushed_broker_loses_nothing(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    client.submit_files(pictures(tmp_path / "in", 40), source="test")
+    with make_app(settings).connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+    start("worker")
+    start("reaper")
+    wait_until(lambda: all_final(settings, 40), what="the end of all uploads")
+
+
+def test_sigterm_ends_a_worker_after_its_batch(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    client.submit_files(pictures(tmp_path / "in", 200), source="test")
+    worker = start("worker")
+    wait_until(lambda: count(settings, f"status IN {FINAL}") > 0, what="a first batch")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert count(settings, "status = 'processing'") == 0
+
+
+def test_a_bad_task_message_harms_nobody(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    producer = Celery(broker=settings.require_broker())
+    producer.send_task("hangtag.ingest", args=["", "", ""], queue="ingest")
+    producer.send_task("hangtag.ingest", args=[], queue="ingest")
+    producer.send_task("hangtag.unknown", args=[], queue="ingest")
+    client.submit_files(pictures(tmp_path / "in", 2), source="test")
+    start("worker")
+    wait_until(lambda: all_final(settings, 2), what="the end of all uploads")
