@@ -27,11 +27,14 @@ def make_engine(url: str, pool_size: int = 1, role: str | None = None) -> Engine
         ) from error
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise UsageError(f"HANGTAG_DATABASE_URL: {parsed.drivername} is not PostgreSQL")
-    options = "-c application_name=hangtag"
-    if role:
-        options += f" -c role={role}"
+    # Options of the URL (the embedded server's role is one) are kept, not replaced by ours.
+    given = parsed.query.get("options", ())
+    options = " ".join(
+        [*([given] if isinstance(given, str) else given), "-c application_name=hangtag"]
+        + ([f"-c role={role}"] if role else [])
+    )
     return create_engine(
-        parsed.set(drivername="postgresql+psycopg2"),
+        parsed.set(drivername="postgresql+psycopg2").difference_update_query(["options"]),
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,

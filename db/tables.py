@@ -181,7 +181,7 @@ class Embedding(Base):
 
     __tablename__ = "embeddings"
     __table_args__ = (
-        PrimaryKeyConstraint("generation", "upload_id", "item"),
+        PrimaryKeyConstraint("upload_id", "item", "generation"),
         CheckConstraint("abs(l2_norm(embedding) - 1) < 0.01", name="unit_length"),
         {"postgresql_partition_by": "LIST (generation)"},
     )
@@ -219,6 +219,11 @@ class ReviewItem(Base):
             "item",
             unique=True,
             postgresql_where=text("status = 'open'"),
+        ),
+        Index(
+            "review_items_claimed_idx",
+            "claimed_by",
+            postgresql_where=text("status = 'open' and claimed_by is not null"),
         ),
         Index(
             "review_items_queue_idx",

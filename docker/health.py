@@ -1,10 +1,11 @@
-"""Health checks: `python health.py worker` or `python health.py reaper`, in the service's container.
+"""Health checks of the worker and the reaper: `python health.py worker|reaper`, in its container.
 
 Exit code 0 while the process does its work, 1 with one line on stderr where it does not.
 """
 
 from __future__ import annotations
 
+import argparse
 import socket
 import sys
 from collections.abc import Callable
@@ -69,8 +70,11 @@ CHECKS: dict[str, Callable[[], None]] = {"worker": check_worker, "reaper": check
 
 def main() -> int:
     """Run the check that the first argument names."""
+    parser = argparse.ArgumentParser(description="Check a service of this container.")
+    parser.add_argument("service", choices=CHECKS)
+    service: str = parser.parse_args().service
     try:
-        CHECKS[sys.argv[1]]()
+        CHECKS[service]()
     except HangtagError as error:
         print(f"unhealthy: {error}", file=sys.stderr)
         return 1

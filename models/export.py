@@ -59,6 +59,7 @@ def export_run(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(run / "labels.json", folder / "labels.json")
     save_file(state, folder / "network.safetensors")
+    (folder / "network.safetensors").chmod(0o644)  # written for its owner alone
     _save_openvino(state, label_set, folder, height, width)
     outputs = {
         split: infer_all(OpenVinoBackend(folder, threads=2), pictures, split)

@@ -6,7 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from errors import PermanentError
 
@@ -14,6 +14,21 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 #: A phone's 48 MP picture passes; a decompression bomb does not.
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 32 * 1024 * 1024
+#: What undoes each EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# For the whole process: `warnings.catch_warnings` is not safe in threads, and we decode in threads.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+# Pillow warns of other things (odd EXIF, palettes) that are no reason to refuse.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -38,11 +53,7 @@ def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Im
             f"the file has {len(data):,} bytes, {limits.max_bytes:,} are allowed", "too_large"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # Pillow warns of other things (odd EXIF, palettes) that are no reason to refuse.
-            warnings.simplefilter("ignore", UserWarning)
-            return _decode(data, min_side, limits)
+        return _decode(data, min_side, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise PermanentError(str(error), "too_large") from error
     except PermanentError:
@@ -62,7 +73,16 @@ def _decode(data: bytes, min_side: int, limits: Limits) -> Image.Image:
             )
         picture.draft("RGB", _draft_size(picture.size, min_side))
         picture.load()
-        return to_rgb(ImageOps.exif_transpose(picture))
+        return to_rgb(_upright(picture))
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF data say; data that cannot be read are no reason to refuse it."""
+    try:
+        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # as wide as in `decode`
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _draft_size(size: tuple[int, int], min_side: int) -> tuple[int, int]:

@@ -226,6 +226,7 @@ class Trainer:
             "learner": self.learner.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),  # decides what dropout leaves out
         }
         temporary = path.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -238,6 +239,8 @@ class Trainer:
         self.learner.load_state_dict(state["learner"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if "random" in state:  # not in the checkpoints of runs begun before this was kept
+            torch.set_rng_state(state["random"])
 
     def _stage_of(self, epoch: int) -> Stage:
         for stage in self.settings.stages:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import NoDecode
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from db.settings import DatabaseSettings
 from errors import UsageError
@@ -15,7 +15,9 @@ from models.pictures import MAX_BYTES, MAX_PIXELS, Limits
 
 
 class WorkerSettings(DatabaseSettings):
-    """Read from the environment, prefix HANGTAG_."""
+    """Read from the environment, prefix HANGTAG_; a variable that is empty counts as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     broker_url: str | None = Field(
         None, description="Valkey or Redis, as redis://:password@host:6379/0"

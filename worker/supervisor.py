@@ -111,7 +111,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """End everything in order: console and workers first, the database last."""
-        (self.data_dir / "up.json").unlink(missing_ok=True)
+        if self._lock:
+            self._state.unlink(missing_ok=True)
         for child in self._children:
             if child.process is not None and child.process.poll() is None:
                 child.process.send_signal(signal.SIGTERM)
@@ -126,6 +127,10 @@ class Supervisor:
             self._lock.close()
             self._lock = None
 
+    @property
+    def _state(self) -> Path:
+        return self.data_dir / "up.json"
+
     def _take_lock(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         lock = (self.data_dir / "up.lock").open("a+")
@@ -137,6 +142,7 @@ class Supervisor:
                 f"another `hangtag up` runs in {self.data_dir}; stop it or name another --data-dir"
             ) from error
         self._lock = lock
+        self._state.unlink(missing_ok=True)  # of a predecessor that was killed
         (self.data_dir / "logs").mkdir(exist_ok=True)
 
     def _start_database(self) -> str:
@@ -207,9 +213,8 @@ class Supervisor:
 
     def _write_state(self) -> None:
         """Leave behind what `hangtag env` prints; readable by the owner alone."""
-        path = self.data_dir / "up.json"
         state = {"environment": self.environment, "console": self.console_url}
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(self._state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(state, file, indent=1)
 

@@ -148,7 +148,7 @@ def _upsert_embeddings(session: Session, results: Sequence[Result], generation: 
                 CAST(:embeddings AS text[]), CAST(:types AS text[]), CAST(:subs AS text[]),
                 CAST(:masters AS text[]))
                 AS r (upload_id, item, embedding, article_type, sub_category, master_category)
-            ON CONFLICT (generation, upload_id, item) DO UPDATE SET
+            ON CONFLICT (upload_id, item, generation) DO UPDATE SET
                 embedding = excluded.embedding, article_type = excluded.article_type,
                 sub_category = excluded.sub_category, master_category = excluded.master_category
             """

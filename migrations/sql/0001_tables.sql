@@ -103,7 +103,7 @@ CREATE TABLE hangtag_data.embeddings (
     article_type TEXT,
     sub_category TEXT,
     master_category TEXT,
-    CONSTRAINT embeddings_pkey PRIMARY KEY (generation, upload_id, item),
+    CONSTRAINT embeddings_pkey PRIMARY KEY (upload_id, item, generation),
     CONSTRAINT embeddings_unit_length_check CHECK (abs(l2_norm(embedding) - 1) < 0.01),
     CONSTRAINT embeddings_upload_id_fkey FOREIGN KEY(upload_id) REFERENCES hangtag_data.uploads (id)
 ) PARTITION BY LIST (generation);
@@ -131,6 +131,9 @@ CREATE TABLE hangtag_data.review_items (
 );
 
 CREATE INDEX review_items_queue_idx ON hangtag_data.review_items (priority desc, created_at, id) WHERE status = 'open';
+
+CREATE INDEX review_items_claimed_idx ON hangtag_data.review_items (claimed_by)
+    WHERE status = 'open' AND claimed_by IS NOT NULL;
 
 CREATE UNIQUE INDEX review_items_open_key ON hangtag_data.review_items (upload_id, item) WHERE status = 'open';
 

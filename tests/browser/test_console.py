@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
 from sqlalchemy import Engine, text
 
 from db import roles
@@ -38,7 +38,7 @@ CHROMIUM_ARGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-DESKTOP = {"width": 1280, "height": 800}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 SHOES = [["Casual Shoes", 0.51], ["Formal Shoes", 0.29], ["Sandals", 0.11], ["Heels", 0.04]]
 
 
@@ -145,6 +145,7 @@ def log_in(page: Page, name: str = "ada") -> None:
 
 def expect_picture(page: Page, waiting: Waiting) -> None:
     """Wait until an item stands on the screen with its picture loaded."""
+    expect(page.locator("#open-search")).to_be_visible()  # the script is at work
     address = f"/items/{waiting.item_id}/picture"
     expect(page.locator("#picture")).to_have_attribute("src", address)
     page.wait_for_function(
@@ -170,7 +171,7 @@ def test_an_operator_works_through_the_queue_by_keys(
     shirt, shoe, cat, dress = queue
     log_in(page)
     expect_picture(page, shirt)
-    wanted = os.environ.get("HANGTAG_SCREENSHOT") == "1"
+    wanted = os.environ.get("CONSOLE_SCREENSHOT") == "1"
     page.screenshot(path=ROOT / "docs" / "console.png" if wanted else tmp_path / "console.png")
 
     page.keyboard.press("1")
@@ -180,7 +181,7 @@ def test_an_operator_works_through_the_queue_by_keys(
     expect(page.locator(".tag:visible")).to_have_count(4)
 
     page.keyboard.press("/")
-    page.keyboard.type("sports 1")  # a digit in the search decides nothing
+    page.keyboard.type("sports shoes 1")  # a digit in the search decides nothing
     expect(page.get_by_text("No article type fits")).to_be_visible()
     page.keyboard.press("Backspace")
     page.keyboard.press("Enter")

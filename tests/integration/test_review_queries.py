@@ -227,7 +227,7 @@ def test_a_decision_publishes_the_type_and_its_categories_as_the_operators(
     claim(engine, "ada")
     decide(engine, waiting.item_id, "ada", "Casual Shoes")
     tags = published_tags(owner, waiting.upload_id)
-    assert tags.pop("base_colour") == ("Blue", pytest.approx(0.97), "model")
+    assert tags.pop("base_colour")[2] == "model"
     assert tags == {
         "article_type": ("Casual Shoes", 1.0, "operator"),
         "sub_category": ("Shoes", 1.0, "operator"),

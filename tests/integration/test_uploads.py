@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from db.queries.uploads import (
@@ -20,7 +20,7 @@ from db.queries.uploads import (
     reap_expired,
     requeue_dead,
 )
-from db.session import transaction
+from db.session import make_engine, transaction
 from errors import UsageError
 from tests.conftest import run_sql
 
@@ -166,6 +166,14 @@ def test_a_handed_back_claim_costs_no_attempt(engine: Engine) -> None:
     with transaction(engine) as session:
         mark_pending(session, held, None, 0, refund_attempt=True)
     assert claim(engine)[0].attempt == 1
+
+
+def test_a_role_in_the_url_is_taken_on(database_url: str) -> None:
+    """The embedded server's processes get their role by the URL; losing it made them superuser."""
+    limited = make_engine(f"{database_url}&options=-c%20role%3Dhangtag_worker")
+    with transaction(limited) as session:
+        assert session.execute(text("SELECT current_user")).scalar() == "hangtag_worker"
+    limited.dispose()
 
 
 def test_sql_producers_announce_their_upload(engine: Engine, database_url: str) -> None:

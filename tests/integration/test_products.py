@@ -1,0 +1,44 @@
+"""The shipped model on the data set's own photographs; skipped where they are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models.card import Card, version_folder
+from models.data import COLUMNS, split_of
+from tests.conftest import ROOT
+
+DATA = ROOT.parent / "shared" / "data"
+
+pytestmark = pytest.mark.skipif(
+    not (DATA / "fashion_products.parquet").exists(),
+    reason="the data set (fashion_products.parquet) is not here",
+)
+
+
+def test_predict_is_as_good_on_files_as_the_card_says(
+    hangtag: Callable[..., object], tmp_path: Path
+) -> None:
+    """400 test pictures as files through `hangtag predict` reach the card's accuracy."""
+    import hashlib
+
+    table = pd.read_parquet(DATA / "fashion_products.parquet")
+    digests = [hashlib.sha256(data).hexdigest() for data in table["jpeg"]]
+    test = table[[split_of(digest, 0) == "test" for digest in digests]].head(400)
+    for row in test.itertuples():
+        (tmp_path / f"{row.id}.jpg").write_bytes(row.jpeg)  # type: ignore[arg-type]
+    done = hangtag("predict", str(tmp_path), "--jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]  # type: ignore[attr-defined]
+    truth = dict(zip(test["id"].astype(str), test[COLUMNS["article_type"]], strict=True))
+    right = [row["article_type"] == truth[Path(row["path"]).stem] for row in rows]
+    accepted = [ok for ok, row in zip(right, rows, strict=True) if row["decision"] == "accept"]
+    claimed = Card.load(version_folder()).raw["test"]["article_type"]
+    assert len(rows) == 400
+    # Four standard errors of 400 draws around what the card claims.
+    assert abs(sum(right) / 400 - claimed["top1"]) < 0.07
+    assert sum(accepted) / len(accepted) > 0.95

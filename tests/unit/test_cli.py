@@ -1,0 +1,156 @@
+"""The command line: help on every command, one line for an error."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from tests.conftest import ROOT
+from worker.cli import app
+
+GROUPS = ("", "dead", "model", "operator")
+
+
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every command with its words, groups not counted."""
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield path, command
+        return
+    for name, child in children.items():
+        yield from walk(child, (*path, name))
+
+
+COMMANDS = dict(walk(typer.main.get_command(app)))
+
+
+def hangtag(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the real program with no settings but those given."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("HANGTAG_")}
+    return subprocess.run(
+        [sys.executable, "-m", "worker", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**clean, **more},
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_commands_of_the_contract_are_there() -> None:
+    names = {" ".join(path) for path in COMMANDS}
+    assert names >= {
+        "up",
+        "env",
+        "demo",
+        "submit",
+        "status",
+        "dead list",
+        "dead requeue",
+        "predict",
+        "similar",
+        "train",
+        "evaluate",
+        "model list",
+    }
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_of_itself(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*path, "--help"])
+    assert result.exit_code == 0
+    text = " ".join(result.output.split())
+    assert re.search(rf"Example: .*hangtag {' '.join(path)}\b", text)
+    assert re.search(r"Usage: .+?\] (\S.{20,})", text)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_and_argument_says_what_it_is(path: tuple[str, ...]) -> None:
+    unexplained = [
+        parameter.name
+        for parameter in COMMANDS[path].params
+        if parameter.name != "help" and not getattr(parameter, "help", None)
+    ]
+    assert unexplained == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_lists_its_commands_with_a_line_each(group: str) -> None:
+    words = group.split()
+    result = CliRunner().invoke(app, [*words, "--help"])
+    assert result.exit_code == 0
+    for path in COMMANDS:
+        if list(path[:-1]) == words:
+            assert re.search(rf"\b{path[-1]}\b +\w.{{10,}}", result.output)
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["status", "-h"]])
+def test_the_short_option_for_help_works_too(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (["status"], {}, "HANGTAG_DATABASE_URL is not set"),
+        (["bogus"], {}, "No such command 'bogus'"),
+        (["predict"], {}, "Missing argument"),
+        (["submit", "--nope", "x"], {}, "No such option: --nope"),
+        (["predict", "samples", "--model", "none"], {}, "no such model version"),
+        (["dead", "requeue"], {}, "name the IDs to try again, or --all"),
+        (["status"], {"HANGTAG_BATCH_SIZE": "many"}, "HANGTAG_BATCH_SIZE: "),
+        (["status"], {"HANGTAG_LOG_LEVEL": "loud"}, "HANGTAG_LOG_LEVEL: "),
+        (["status"], {"HANGTAG_DATABASE_URL": "nonsense"}, "is not a database URL"),
+        (
+            ["status", "no-id"],
+            {"HANGTAG_DATABASE_URL": "postgresql://127.0.0.1:1/none"},
+            "no-id: not an upload's id",
+        ),
+        (
+            ["worker", "--lanes", "fast"],
+            {
+                "HANGTAG_DATABASE_URL": "postgresql://127.0.0.1:1/none",
+                "HANGTAG_BROKER_URL": "redis://127.0.0.1:1/0",
+                "HANGTAG_STORE": "/tmp",  # noqa: S108 (nothing is written)
+            },
+            "--lanes fast: there are ingest and backfill",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_is_one_line_on_stderr_and_an_exit_code(
+    arguments: list[str], settings: dict[str, str], message: str
+) -> None:
+    result = hangtag(*arguments, **settings)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("hangtag: ")
+    assert message in result.stderr
+
+
+def test_env_for_a_folder_where_nothing_runs_says_how_to_start(tmp_path: Any) -> None:
+    result = hangtag("env", "--data-dir", str(tmp_path))
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        f"hangtag: nothing runs in {tmp_path}; start it: hangtag up --data-dir {tmp_path}"
+    ]
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = hangtag()
+    assert result.returncode == 2
+    assert "Usage:" in result.stdout + result.stderr
+    assert "predict" in result.stdout + result.stderr
+    assert "hangtag: " not in result.stderr

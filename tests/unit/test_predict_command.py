@@ -1,0 +1,164 @@
+"""`hangtag predict`: the contract of its lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.card import Card
+from models.labels import ATTRIBUTES
+from models.predictor import Prediction, Predictor
+from tests.conftest import ROOT, SAMPLES
+from worker.cli.predict import predict_files
+from worker.settings import WorkerSettings
+
+KEYS = [
+    "path",
+    "model_version",
+    "article_type",
+    "confidence",
+    "decision",
+    "reason",
+    "top5",
+    "tags",
+    "fashion_score",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two good pictures, a damaged one, a text file, and a text that calls itself a picture."""
+    folder = tmp_path / "upload folder"
+    (folder / "b").mkdir(parents=True)
+    shutil.copy(SAMPLES / "backpack_blue.jpg", folder / "b" / "backpack_blue.jpg")
+    shutil.copy(SAMPLES / "damaged.jpg", folder / "damaged.jpg")
+    shutil.copy(SAMPLES / "watch_black_gold.jpg", folder / "watch.jpg")
+    (folder / "notes.txt").write_text("not a picture\n")
+    (folder / "text.png").write_text("not a picture either\n")
+    return folder
+
+
+def rows_of(
+    predictor: Predictor, paths: list[Path], embedding: bool = False, **settings: Any
+) -> list[dict[str, Any]]:
+    return list(predict_files(predictor, paths, WorkerSettings(**settings), embedding))
+
+
+def test_a_good_picture_gives_just_the_keys_of_the_contract(
+    predictor: Predictor, folder: Path, card: Card
+) -> None:
+    (row,) = rows_of(predictor, [folder / "watch.jpg"])
+    assert list(row) == KEYS
+    assert row["path"] == str(folder / "watch.jpg")
+    assert row["model_version"] == card.version
+    assert list(row["tags"]) == list(ATTRIBUTES)
+    assert all(list(tag) == ["label", "confidence"] for tag in row["tags"].values())
+    assert row["article_type"] == row["tags"]["article_type"]["label"] == row["top5"][0][0]
+    assert row["confidence"] == row["tags"]["article_type"]["confidence"] == row["top5"][0][1]
+    assert len(row["top5"]) == 5
+    assert 0 <= row["fashion_score"] <= 1
+
+
+def test_a_line_says_what_the_predictor_says(
+    predictor: Predictor, predictions: dict[str, Prediction]
+) -> None:
+    (row,) = rows_of(predictor, [SAMPLES / "watch_black_gold.jpg"])
+    expected = predictions["watch_black_gold.jpg"]
+    for attribute, (label, confidence) in expected.tags.items():
+        assert row["tags"][attribute]["label"] == label
+        assert row["tags"][attribute]["confidence"] == pytest.approx(confidence, abs=1e-4)
+
+
+def test_the_vector_comes_only_when_it_is_asked_for(predictor: Predictor, folder: Path) -> None:
+    (row,) = rows_of(predictor, [folder / "watch.jpg"], embedding=True)
+    assert list(row) == [*KEYS, "embedding"]
+    assert len(row["embedding"]) == 256
+    assert sum(v * v for v in row["embedding"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_decision_follows_the_thresholds_of_the_card(
+    predictor: Predictor, card: Card, predictions: dict[str, Prediction]
+) -> None:
+    rows = rows_of(predictor, [SAMPLES / name for name in predictions])
+    for row in rows:
+        sure = row["confidence"] >= card.thresholds["article_type"]
+        fashion = row["fashion_score"] >= card.fashion["threshold"]
+        reason = None if sure and fashion else "below_threshold" if fashion else "not_fashion"
+        assert row["decision"] == ("review" if reason else "accept")
+        assert row["reason"] == reason
+    assert {row["decision"] for row in rows} == {"accept", "review"}
+
+
+def test_lines_come_in_the_order_of_the_paths_with_errors_in_their_place(
+    predictor: Predictor, folder: Path
+) -> None:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows = rows_of(predictor, [*paths, folder / "zz-missing.jpg", folder / "b"], batch_size=2)
+    assert [row["path"] for row in rows] == [
+        *map(str, paths),
+        str(folder / "zz-missing.jpg"),
+        str(folder / "b"),
+    ]
+    failed = {Path(row["path"]).name for row in rows if "error" in row}
+    assert failed == {"damaged.jpg", "notes.txt", "text.png", "zz-missing.jpg", "b"}
+
+
+def test_a_file_that_cannot_be_decoded_gives_path_and_error_and_no_tags(
+    predictor: Predictor, folder: Path
+) -> None:
+    (row,) = rows_of(predictor, [folder / "damaged.jpg"])
+    assert row["path"] == str(folder / "damaged.jpg")
+    assert row["error"].startswith("damaged image")
+    assert row["code"] == "undecodable"
+    assert not set(row) & set(KEYS[1:])
+
+
+def test_a_file_over_the_limit_gives_an_error_and_the_run_goes_on(
+    predictor: Predictor, folder: Path
+) -> None:
+    limit = (folder / "watch.jpg").stat().st_size
+    large = folder / "a.jpg"
+    large.write_bytes((folder / "watch.jpg").read_bytes() + b"!")
+    rows = rows_of(predictor, [large, folder / "watch.jpg"], max_bytes=limit)
+    assert rows[0]["code"] == "too_large"
+    assert "article_type" in rows[1]
+
+
+@pytest.mark.timeout(30)
+def test_a_fifo_is_not_waited_for(predictor: Predictor, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (row,) = rows_of(predictor, [tmp_path / "pipe.jpg"])
+    assert row["error"] == "not a regular file"
+
+
+def test_the_command_needs_no_settings_and_prints_a_json_line_a_picture(folder: Path) -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("HANGTAG_")}
+    result = subprocess.run(
+        [sys.executable, "-m", "worker", "predict", str(folder), "--jsonl"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=clean,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(row["path"]).relative_to(folder).as_posix() for row in rows] == [
+        "b/backpack_blue.jpg",
+        "damaged.jpg",
+        "text.png",
+        "watch.jpg",
+    ]
+    assert [list(row) == KEYS for row in rows] == [True, False, False, True]
+    assert rows[1].keys() >= {"path", "error"}
+    assert result.stderr.splitlines() == [
+        f"{folder}: 1 files without a picture's suffix were left out"
+    ]

@@ -1,0 +1,289 @@
+"""The shipped model: its answers, its backends, its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from errors import UsageError
+from models.backends import OpenVinoBackend, Outputs, TorchBackend
+from models.calibrate import upper_error
+from models.card import WEIGHTS, Card, default_version, version_folder
+from models.data import SPLITS
+from models.export import MAX_VERSION_BYTES, PROMISES
+from models.labels import ATTRIBUTES, DERIVED_ATTRIBUTES, HEAD_ATTRIBUTES
+from models.predictor import Prediction, Predictor, calibrated, energies, fashion_scores
+from models.transforms import Pixels
+
+
+def test_every_attribute_has_a_known_label_and_a_confidence(
+    predictions: dict[str, Prediction], card: Card
+) -> None:
+    labels = card.labels()
+    assert len(predictions) > 60
+    for name, prediction in predictions.items():
+        assert tuple(prediction.tags) == ATTRIBUTES, name
+        for attribute, (label, confidence) in prediction.tags.items():
+            assert label in labels.names[attribute], name
+            assert isinstance(confidence, float)
+            assert 0 < confidence <= 1, name
+        assert 0 <= prediction.fashion_score <= 1, name
+
+
+def test_top5_is_sorted_and_begins_with_the_type(predictions: dict[str, Prediction]) -> None:
+    for name, prediction in predictions.items():
+        assert len(prediction.top5) == 5, name
+        assert len({label for label, _ in prediction.top5}) == 5, name
+        confidences = [confidence for _, confidence in prediction.top5]
+        assert confidences == sorted(confidences, reverse=True), name
+        assert sum(confidences) <= 1 + 1e-5, name
+        assert prediction.top5[0] == prediction.tags["article_type"], name
+
+
+def test_the_categories_are_the_parents_of_the_type(
+    predictions: dict[str, Prediction], card: Card
+) -> None:
+    parents = card.labels().parents
+    for name, prediction in predictions.items():
+        tags = {attribute: label for attribute, (label, _) in prediction.tags.items()}
+        assert (tags["sub_category"], tags["master_category"]) == parents[tags["article_type"]], (
+            name
+        )
+
+
+def test_a_coarser_category_is_never_less_sure(predictions: dict[str, Prediction]) -> None:
+    """It adds up its types, so it has at least the confidence of each."""
+    order = ("article_type", *DERIVED_ATTRIBUTES)
+    for name, prediction in predictions.items():
+        fine_to_coarse = [prediction.tags[a][1] for a in order]
+        assert fine_to_coarse[0] <= fine_to_coarse[1] + 1e-5, name
+        assert fine_to_coarse[1] <= fine_to_coarse[2] + 1e-5, name
+
+
+def test_embeddings_have_256_numbers_and_unit_length(predictions: dict[str, Prediction]) -> None:
+    for name, prediction in predictions.items():
+        assert prediction.embedding.shape == (256,), name
+        assert prediction.embedding.dtype == np.float32, name
+        assert float(np.linalg.norm(prediction.embedding)) == pytest.approx(1, abs=1e-4), name
+
+
+def test_a_batch_gives_what_each_picture_gives_alone(
+    predictor: Predictor,
+    sample_pixels: dict[str, Pixels],
+    predictions: dict[str, Prediction],
+) -> None:
+    for name, pixels in sample_pixels.items():
+        alone, together = predictor.predict([pixels])[0], predictions[name]
+        assert alone.tags.keys() == together.tags.keys()
+        for attribute in ATTRIBUTES:
+            assert alone.tags[attribute][1] == pytest.approx(together.tags[attribute][1], abs=1e-4)
+        assert alone.tags["article_type"][0] == together.tags["article_type"][0]
+        assert alone.fashion_score == pytest.approx(together.fashion_score, abs=1e-4)
+        assert np.abs(alone.embedding - together.embedding).max() < 1e-4
+
+
+def test_answers_come_in_the_order_of_the_pictures(
+    predictor: Predictor, sample_pixels: dict[str, Pixels], predictions: dict[str, Prediction]
+) -> None:
+    names = list(reversed(sample_pixels))[:7]
+    found = predictor.predict([sample_pixels[name] for name in names])
+    for name, one in zip(names, found, strict=True):
+        assert float(one.embedding @ predictions[name].embedding) > 0.9999
+
+
+def test_different_pictures_give_different_vectors(predictions: dict[str, Prediction]) -> None:
+    vectors = np.stack([one.embedding for one in predictions.values()])
+    cosines = vectors @ vectors.T
+    assert np.median(cosines[~np.eye(len(vectors), dtype=bool)]) < 0.7
+
+
+def test_no_pictures_give_no_answers(predictor: Predictor) -> None:
+    assert predictor.predict([]) == []
+
+
+def test_the_model_recognises_many_of_the_drawn_garments(
+    predictions: dict[str, Prediction], sample_labels: dict[str, tuple[str, str]]
+) -> None:
+    """Drawings are no photographs: a third is far above the chance of 1 in 140."""
+    known = [name for name, (kind, _) in sample_labels.items() if kind]
+    right = [n for n in known if predictions[n].tags["article_type"][0] == sample_labels[n][0]]
+    assert len(right) > len(known) / 3
+
+
+# Backends
+
+
+@pytest.fixture(scope="module")
+def both(shipped: Path, card: Card, sample_pixels: dict[str, Pixels]) -> tuple[Outputs, Outputs]:
+    """Run OpenVINO and torch on all samples."""
+    pixels = np.stack(list(sample_pixels.values()))
+    return (
+        OpenVinoBackend(shipped).infer(pixels),
+        TorchBackend(shipped, card.labels()).infer(pixels),
+    )
+
+
+def test_openvino_and_torch_agree_on_every_probability(
+    both: tuple[Outputs, Outputs], card: Card
+) -> None:
+    served, trained = (calibrated(one, card.labels(), card.temperatures) for one in both)
+    for attribute in ATTRIBUTES:
+        assert np.abs(served[attribute] - trained[attribute]).max() < 0.02, attribute
+
+
+def test_openvino_and_torch_name_the_same_type_where_it_is_no_toss_up(
+    both: tuple[Outputs, Outputs], card: Card
+) -> None:
+    served, trained = (
+        calibrated(one, card.labels(), card.temperatures)["article_type"] for one in both
+    )
+    top_two = np.sort(trained, axis=1)[:, -2:]
+    clear = top_two[:, 1] - top_two[:, 0] > 0.05
+    assert clear.sum() > 30
+    assert (served.argmax(axis=1) == trained.argmax(axis=1))[clear].all()
+
+
+def test_openvino_and_torch_give_the_same_vectors_and_fashion_scores(
+    both: tuple[Outputs, Outputs], card: Card
+) -> None:
+    served, trained = both
+    assert (served["embedding"] * trained["embedding"]).sum(axis=1).min() > 0.999
+    assert np.abs(fashion_scores(served, card) - fashion_scores(trained, card)).max() < 0.02
+
+
+def test_backends_name_the_outputs_with_the_right_widths(
+    both: tuple[Outputs, Outputs], card: Card, sample_pixels: dict[str, Pixels]
+) -> None:
+    names = card.labels().names
+    widths = {**{a: len(names[a]) for a in HEAD_ATTRIBUTES}, "embedding": 256}
+    for outputs in both:
+        assert {n: v.shape for n, v in outputs.items()} == {
+            n: (len(sample_pixels), width) for n, width in widths.items()
+        }
+
+
+# The arithmetic around the network
+
+
+def test_energy_is_the_log_of_the_sum_of_exponentials() -> None:
+    logits = np.log(np.array([[1.0, 2.0, 5.0], [0.5, 0.25, 0.25]], dtype=np.float32))
+    assert np.allclose(energies(logits), [np.log(8), 0.0], atol=1e-6)
+
+
+def test_energy_of_large_logits_does_not_overflow() -> None:
+    found = energies(np.array([[1000.0, 1000.0]], dtype=np.float32))
+    assert found[0] == pytest.approx(1000 + np.log(2))
+
+
+def test_the_fashion_score_is_a_half_at_its_midpoint_and_rises_with_energy(card: Card) -> None:
+    middle = card.fashion["midpoint"]
+    logits = np.array([[middle - 2, -99], [middle, -99], [middle + 2, -99]], dtype=np.float32)
+    low, half, high = fashion_scores({"article_type": logits}, card)
+    assert low < half < high
+    assert half == pytest.approx(0.5, abs=1e-3)
+
+
+# The folder
+
+
+def test_the_default_names_a_version_that_is_there() -> None:
+    assert (WEIGHTS / default_version()).is_dir()
+    assert version_folder() == WEIGHTS / default_version()
+
+
+def test_the_version_folder_is_small_enough_to_ship_and_complete(shipped: Path) -> None:
+    names = {path.name for path in shipped.iterdir()}
+    assert {"card.json", "labels.json", "model.xml", "model.bin", "network.safetensors"} <= names
+    assert sum(path.stat().st_size for path in shipped.iterdir()) <= MAX_VERSION_BYTES
+    assert MAX_VERSION_BYTES <= 25 * 1024 * 1024
+
+
+def test_the_card_says_which_data_it_was_made_from(card: Card) -> None:
+    data = card.raw["data"]
+    assert re.fullmatch(r"[0-9a-f]{64}", data["sha256"])
+    assert data["splits"].keys() == SPLITS.keys()
+    assert sum(data["splits"].values()) == data["rows"]
+    for name, share in SPLITS.items():
+        assert data["splits"][name] / data["rows"] == pytest.approx(share, abs=0.02)
+
+
+def test_the_card_names_its_version_licence_and_training(card: Card, shipped: Path) -> None:
+    assert card.version == shipped.name
+    assert card.raw["licence"] == "Apache-2.0"
+    assert "MIT" in card.raw["data"]["name"]
+    assert card.raw["training"]["stages"][-1]["height"] == card.height
+    assert card.raw["training"]["stages"][-1]["width"] == card.width
+    assert isinstance(card.raw["training"]["seed"], int)
+
+
+def test_the_card_has_a_sane_temperature_for_each_head(card: Card) -> None:
+    assert set(card.temperatures) == set(HEAD_ATTRIBUTES)
+    assert all(0.3 < value < 4 for value in card.temperatures.values())
+
+
+def test_the_acceptance_rules_were_chosen_on_one_split_and_tried_on_another(card: Card) -> None:
+    splits = card.raw["data"]["splits"]
+    assert set(card.raw["acceptance"]) == set(ATTRIBUTES)
+    for attribute, rule in card.raw["acceptance"].items():
+        assert rule["promise"] == PROMISES[attribute]
+        assert rule["threshold"] == card.thresholds[attribute]
+        for part in ("select", "certify"):
+            measured = rule[part]
+            assert measured["threshold"] == rule["threshold"]
+            assert measured["total"] == splits[part]
+            assert 0 <= measured["wrong"] <= measured["accepted"] <= measured["total"]
+            assert measured["upper"] == pytest.approx(
+                upper_error(measured["wrong"], measured["accepted"])
+            )
+        assert rule["select"]["upper"] <= 1 - rule["promise"] or rule["threshold"] > 1
+
+
+def test_the_card_has_the_figures_of_the_test_split(card: Card) -> None:
+    figures = card.raw["test"]
+    assert figures["n_test"] == card.raw["data"]["splits"]["test"]
+    for attribute in ATTRIBUTES:
+        assert 0 < figures[attribute]["top1"] < 1
+        assert 0 <= figures[attribute]["ece"] < 0.2
+        assert 0 <= figures[attribute]["accepted"] <= 1
+    assert 0 < figures["similarity"]["p10_type"] < 1
+
+
+def test_a_version_that_is_not_there_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such model version; see `hangtag model list`"):
+        Predictor.load_folder(version_folder("lite0-19990101-abcdef"))
+    with pytest.raises(UsageError, match="no trained model here; run `hangtag train"):
+        version_folder(weights=tmp_path)
+
+
+def test_a_version_without_its_network_is_reported(shipped: Path, tmp_path: Path) -> None:
+    for name in ("card.json", "labels.json"):
+        shutil.copy(shipped / name, tmp_path / name)
+    with pytest.raises(UsageError, match=r"model\.xml: no exported network"):
+        Predictor.load_folder(tmp_path)
+
+
+def test_a_named_version_is_found_beside_the_default(tmp_path: Path) -> None:
+    (tmp_path / "default").write_text("first\n")
+    assert version_folder(weights=tmp_path) == tmp_path / "first"
+    assert version_folder("second", tmp_path) == tmp_path / "second"
+
+
+def test_a_card_gives_back_what_its_file_says(tmp_path: Path) -> None:
+    raw = {
+        "version": "v",
+        "input": {"height": 96, "width": 72},
+        "temperatures": {"gender": 1.5},
+        "acceptance": {"gender": {"threshold": 0.75}},
+        "fashion": {"midpoint": 1.0, "scale": 2.0, "threshold": 0.5},
+    }
+    (tmp_path / "card.json").write_text(json.dumps(raw))
+    card = Card.load(tmp_path)
+    assert (card.version, card.height, card.width, card.folder) == ("v", 96, 72, tmp_path)
+    assert card.temperatures == {"gender": 1.5}
+    assert card.thresholds == {"gender": 0.75}
+    assert card.raw == raw
