@@ -74,6 +74,8 @@ def translate(error: DBAPIError) -> HangtagError | DBAPIError:
         return UsageError(first_line)
     if state == "42P01" or state == "3F000":
         return UsageError("the database has no Hangtag tables yet; run `hangtag migrate`")
+    if state == "42501":
+        return UsageError(f"this login may not do that: {first_line}; see docs/operations.md")
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return TransientError(f"the database does not answer: {first_line}", "database_unavailable")
     return error

@@ -10,12 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from sqlalchemy import text
-
-from db.session import make_engine, transaction
 from errors import HangtagError
-from worker.app import make_app
-from worker.reaper import REAPER_LOCK
 from worker.settings import load_settings
 
 ANSWER_SECONDS = 5.0
@@ -24,15 +19,13 @@ SWEEP_SECONDS = 60.0
 
 # Each sweep begins with a statement on the connection that holds the lock. Its time is shown
 # to sessions of the same login, which the reaper's own container has.
-_LAST_SWEEP = text(
-    """
+_LAST_SWEEP = """
     SELECT extract(epoch FROM clock_timestamp() - a.query_start)
     FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
     WHERE l.locktype = 'advisory' AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.classid = 0 AND l.objid = :key AND l.objsubid = 1
-    """
-)
+"""
 
 
 def check_worker() -> None:
@@ -40,6 +33,8 @@ def check_worker() -> None:
 
     Raises HangtagError where it does not, or the broker is away.
     """
+    from worker.app import make_app  # here: each check loads no more than it needs
+
     node = f"hangtag@{socket.gethostname()}"
     app = make_app(load_settings())
     try:
@@ -55,10 +50,15 @@ def check_reaper() -> None:
 
     Raises HangtagError where none sweeps, or the database is away.
     """
+    from sqlalchemy import text
+
+    from db.session import make_engine, transaction
+    from worker.reaper import REAPER_LOCK
+
     settings = load_settings()
     limit = SWEEP_SECONDS + settings.reap_seconds
     with transaction(make_engine(settings.require_url())) as session:
-        seconds = session.execute(_LAST_SWEEP, {"key": REAPER_LOCK}).scalar()
+        seconds = session.execute(text(_LAST_SWEEP), {"key": REAPER_LOCK}).scalar()
     if seconds is None:
         raise HangtagError("no reaper holds the lock")
     if seconds > limit:

@@ -87,7 +87,8 @@ def load_products(
     keep = np.ones(len(labelled), dtype=bool)
     for row, data in enumerate(labelled["jpeg"]):
         try:
-            pixels[row] = to_pixels(decode(data, min_side=min(height, width)), height, width)
+            picture = decode(data or b"", min_side=min(height, width))
+            pixels[row] = to_pixels(picture, height, width)
         except PermanentError:
             keep[row] = False
             dropped["undecodable"] += 1
@@ -124,5 +125,7 @@ def split_of(key: str, seed: int) -> str:
 def _digest(ids: pd.Series[str], files: list[str], labels: Mapping[str, NDArray[np.str_]]) -> str:
     total = hashlib.sha256()
     for row, (identity, file) in enumerate(zip(ids, files, strict=True)):
-        total.update("\0".join([identity, file, *(labels[a][row] for a in ATTRIBUTES)]).encode())
+        total.update(
+            "\0".join([str(identity), file, *(labels[a][row] for a in ATTRIBUTES)]).encode()
+        )
     return total.hexdigest()

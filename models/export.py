@@ -19,7 +19,7 @@ import openvino
 import torch
 from safetensors.torch import load_file, save_file
 
-from errors import HangtagError
+from errors import HangtagError, UsageError
 from models.backends import OpenVinoBackend, Outputs
 from models.calibrate import choose_threshold, fit_temperature, try_threshold
 from models.data import SPLITS, Pictures
@@ -96,6 +96,8 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
 def infer_all(backend: OpenVinoBackend, pictures: Pictures, split: str) -> Outputs:
     """Run the exported network on a split, 64 pictures at a time."""
     rows = pictures.indices(split)
+    if len(rows) == 0:
+        raise UsageError(f"none of the {len(pictures.ids)} pictures falls into the split {split}")
     parts = [backend.infer(pictures.pixels[rows[i : i + 64]]) for i in range(0, len(rows), 64)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -51,11 +51,19 @@ def to_images(pixels: Tensor) -> Tensor:
 class TagNetwork(nn.Module):
     """Backbone → pooled features (N, 1280) → logits an attribute and a unit-length embedding."""
 
-    def __init__(self, sizes: Mapping[str, int], backbone: str = BACKBONE) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        backbone: str = BACKBONE,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0)
+        self.backbone = timm.create_model(
+            backbone, pretrained=False, num_classes=0, drop_path_rate=drop_path
+        )
         features: int = self.backbone.num_features
-        self.dropout = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({a: nn.Linear(features, sizes[a]) for a in HEAD_ATTRIBUTES})
         self.embed = nn.Linear(features, EMBEDDING_DIM)
 

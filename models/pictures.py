@@ -14,6 +14,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 #: A phone's 48 MP picture passes; a decompression bomb does not.
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 32 * 1024 * 1024
+#: Pictures that are converted piece by piece are in pieces of about so many pixels.
+_BAND_PIXELS = 4_000_000
 #: What undoes each EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -73,16 +75,27 @@ def _decode(data: bytes, min_side: int, limits: Limits) -> Image.Image:
             )
         picture.draft("RGB", _draft_size(picture.size, min_side))
         picture.load()
-        return to_rgb(_upright(picture))
+        turn = _turn(picture)
+        rgb = to_rgb(picture, _reduction(picture.size, min_side))
+        return rgb if turn is None else rgb.transpose(turn)
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF data say; data that cannot be read are no reason to refuse it."""
+def _turn(picture: Image.Image) -> Image.Transpose | None:
+    """Return what makes a picture upright by its EXIF data; unreadable ones do not refuse it."""
     try:
-        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # as wide as in `decode`
-        return picture
-    return picture if turn is None else picture.transpose(turn)
+        return None
+
+
+def _reduction(size: tuple[int, int], min_side: int) -> int:
+    """Return the whole factor by which a large picture may shrink at once (1: not at all).
+
+    Twice `min_side` is left, so that the final resize decides the quality.
+    """
+    if size[0] * size[1] <= _BAND_PIXELS:
+        return 1
+    return max(1, min(size) // (2 * min_side))
 
 
 def _draft_size(size: tuple[int, int], min_side: int) -> tuple[int, int]:
@@ -91,19 +104,43 @@ def _draft_size(size: tuple[int, int], min_side: int) -> tuple[int, int]:
     return (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: alpha over white, 16-bit grey by scale instead of clipping."""
+def to_rgb(picture: Image.Image, reduction: int = 1) -> Image.Image:
+    """Convert any mode to RGB: alpha over white, 16-bit grey by scale instead of clipping.
+
+    With a `reduction` the picture shrinks by that whole factor. Both are done band by band: a
+    64-megapixel PNG with transparency is a file of 260 kB, and its RGBA copies would take over
+    a gigabyte.
+    """
     if picture.mode == "RGB" and "transparency" not in picture.info:
-        return picture
-    if picture.mode.startswith("I") or picture.mode == "F":
-        _, high = picture.getextrema()
-        top = 65535.0 if isinstance(high, int | float) and high > 255 else 255.0
-        picture = picture.convert("F").point(lambda v: v * (255.0 / top) + 0.0).convert("L")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        canvas = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(canvas, layer).convert("RGB")
-    return picture.convert("RGB")
+        return picture if reduction == 1 else picture.reduce(reduction)
+    grey_scale = _grey_scale(picture)
+    width, height = (-(-side // reduction) for side in picture.size)
+    rows = reduction * max(1, _BAND_PIXELS // (picture.width * reduction))
+    canvas = Image.new("RGB", (width, height))
+    for top in range(0, picture.height, rows):
+        box = (0, top, picture.width, min(picture.height, top + rows))
+        band = _band_to_rgb(picture.crop(box), grey_scale)
+        canvas.paste(band.reduce(reduction), (0, top // reduction))
+    return canvas
+
+
+def _grey_scale(picture: Image.Image) -> float | None:
+    """Return what takes a deep grey picture (16 bits and more) to 0..255; None for others."""
+    if not (picture.mode.startswith("I") or picture.mode == "F"):
+        return None
+    _, high = picture.getextrema()
+    deep = isinstance(high, int | float) and high > 255
+    return 255.0 / 65535.0 if deep else 1.0
+
+
+def _band_to_rgb(band: Image.Image, grey_scale: float | None) -> Image.Image:
+    if grey_scale is not None:
+        return band.convert("F").point(lambda v: v * grey_scale + 0.0).convert("RGB")
+    if band.has_transparency_data:
+        layer = band.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return band.convert("RGB")
 
 
 def _reason(data: bytes, error: Exception) -> str:

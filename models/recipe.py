@@ -36,18 +36,17 @@ def run_recipe(
     run: Path,
     weights: Path,
     version: str | None,
-    stages: tuple[Stage, ...],
-    seed: int,
+    settings: TrainSettings,
     progress: Progress | None = None,
 ) -> tuple[Path, str]:
     """Train, export, evaluate; return the version's folder and the table of figures."""
-    height, width = stages[-1].height, stages[-1].width
+    height, width = settings.stages[-1].height, settings.stages[-1].width
     pictures = load_products(data, height, width)
     label_set = LabelSet.from_rows(pictures.labels)
     run.mkdir(parents=True, exist_ok=True)
     label_set.save(run / "labels.json")
-    settings = TrainSettings(stages=stages, seed=seed)
-    train(pictures, label_set, run, settings, progress)
+    start = weights / settings.start_from if settings.start_from else None
+    train(pictures, label_set, run, settings, progress, start)
     folder = export_run(run, weights, pictures, height, width, version)
     card = Card.load(folder)
     figures = evaluate(card, pictures, data)

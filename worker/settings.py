@@ -44,7 +44,13 @@ class WorkerSettings(DatabaseSettings):
         2.0, gt=0, description="How often the reaper looks for expired leases and unheard rows"
     )
     max_bytes: int = Field(MAX_BYTES, gt=0, description="Largest file that is read, in bytes")
-    max_pixels: int = Field(MAX_PIXELS, gt=0, description="Largest picture, width × height")
+    max_pixels: int = Field(
+        MAX_PIXELS,
+        gt=0,
+        # Above this Pillow warns of a decompression bomb, which is an error here.
+        le=89_478_485,
+        description="Largest picture, width × height",
+    )
     preview_side: int = Field(
         720, ge=64, le=4096, description="Longer side of the picture an operator sees, in pixels"
     )

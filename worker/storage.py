@@ -50,13 +50,25 @@ class PictureStore:
             descriptor = _open_regular(path)
         except PermanentError as error:
             raise PermanentError(f"{path}: {error}", error.code) from error
-        digest = hashlib.sha256()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (
-                os.fdopen(descriptor, "rb") as source,
-                tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False) as new,
-            ):
+            new, name = self._copy(descriptor)
+            target = self.folder / name[:2] / f"{name}{_safe_suffix(path)}"
+            target.parent.mkdir(exist_ok=True)
+            new.replace(target)
+        except OSError as error:
+            raise TransientError(f"the picture store {self.folder}: {error.strerror}") from error
+        return Stored(target.as_uri(), name)
+
+    def _copy(self, descriptor: int) -> tuple[Path, str]:
+        """Copy an open file to a new one in the store; return it and its SHA-256."""
+        digest = hashlib.sha256()
+        with (
+            os.fdopen(descriptor, "rb") as source,
+            tempfile.NamedTemporaryFile(dir=self.folder, prefix=".new-", delete=False) as new,
+        ):
+            path = Path(new.name)
+            try:
                 left = self._max_bytes + 1
                 while left > 0 and (chunk := source.read(min(_CHUNK, left))):
                     digest.update(chunk)
@@ -64,14 +76,11 @@ class PictureStore:
                     left -= len(chunk)
                 new.flush()
                 os.fsync(new.fileno())
-            name = digest.hexdigest()
-            target = self.folder / name[:2] / f"{name}{_safe_suffix(path)}"
-            target.parent.mkdir(exist_ok=True)
-            os.chmod(new.name, 0o644)  # noqa: PTH101 (a string, from tempfile)
-            Path(new.name).replace(target)
-        except OSError as error:
-            raise TransientError(f"the picture store {self.folder}: {error.strerror}") from error
-        return Stored(target.as_uri(), name)
+                path.chmod(0o644)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return path, digest.hexdigest()
 
     def read(self, uri: str) -> bytes:
         """Return the bytes behind a URI.

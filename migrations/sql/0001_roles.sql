@@ -17,9 +17,11 @@ BEGIN
             NULL; -- another database of this cluster, or another migration just now, made it
         END;
     END LOOP;
-    IF NOT pg_has_role(current_user, 'hangtag_owner', 'MEMBER') THEN
+    -- Whoever makes a role may grant it, but may not act as it before doing so.
+    IF NOT pg_has_role(current_user, 'hangtag_owner', 'SET') THEN
         GRANT hangtag_owner TO CURRENT_USER;
     END IF;
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO hangtag_owner', current_database());
 END $$;
 
 CREATE SCHEMA hangtag AUTHORIZATION hangtag_owner;

@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 from alembic import command
 
+from db.embedded import EmbeddedPostgres
 from db.roles import OPERATOR, OWNER, PRODUCER, READER, WORKER
 from tests.check_migrations import alembic_config
 from tests.conftest import run_sql
@@ -37,6 +38,23 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     after = run_sql(database_url, "SELECT version, generation FROM hangtag_data.model_versions")
     assert before == after
     assert before[0][0] == active
+
+
+def test_a_database_s_owner_can_migrate_without_being_superuser(postgres: EmbeddedPostgres) -> None:
+    """As on a managed server: the extension is there, the owner may create roles."""
+    admin = postgres.url("postgres")
+    run_sql(admin, "CREATE ROLE managed LOGIN CREATEROLE")
+    run_sql(admin, "CREATE DATABASE managed OWNER managed")
+    run_sql(postgres.url("managed"), "CREATE EXTENSION vector")
+    try:
+        url = postgres.url("managed").replace("postgres@", "managed@")
+        # On a fresh server the owner makes the roles; here they are there, so they are granted.
+        run_sql(admin, "GRANT hangtag_owner TO managed")
+        assert migrate(url)
+        assert run_sql(url, "SELECT count(*) FROM hangtag.image_tags") == [(0,)]
+    finally:
+        run_sql(admin, "DROP DATABASE managed WITH (FORCE)")
+        run_sql(admin, "DROP ROLE managed")
 
 
 @pytest.mark.parametrize("view", sorted(VIEWS))

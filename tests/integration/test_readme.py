@@ -162,9 +162,7 @@ def installation(
     log = data / "up.log"
     with log.open("wb") as output:
         command = fill(".venv/bin/hangtag up --data-dir /srv/hangtag --workers 2")
-        process = subprocess.Popen(
-            shlex.split(command), cwd=clone, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(shlex.split(command), cwd=clone, stdout=output, stderr=output)
     wait_until(lambda: "Hangtag runs in" in log.read_text(), what="up")
     yield fill
     process.send_signal(signal.SIGTERM)

@@ -38,8 +38,9 @@ def up() -> Iterator[Up]:
             )
         running.append(process)
         wait_until(
-            lambda: "Hangtag runs in" in (folder / "up.log").read_text()
-            or process.poll() is not None,
+            lambda: (
+                "Hangtag runs in" in (folder / "up.log").read_text() or process.poll() is not None
+            ),
             what="up",
         )
         assert process.poll() is None, (folder / "up.log").read_text()

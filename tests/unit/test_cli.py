@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
-from worker.cli import app
+from worker.cli import app, main
 
 GROUPS = ("", "dead", "model", "operator")
 
@@ -32,15 +33,15 @@ def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 COMMANDS = dict(walk(typer.main.get_command(app)))
 
 
-def hangtag(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the real program with no settings but those given."""
+def hangtag(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the real program with no settings."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("HANGTAG_")}
     return subprocess.run(
         [sys.executable, "-m", "worker", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**clean, **more},
+        env=clean,
         timeout=120,
         check=False,
     )
@@ -107,7 +108,7 @@ def test_the_short_option_for_help_works_too(arguments: list[str]) -> None:
         (["bogus"], {}, "No such command 'bogus'"),
         (["predict"], {}, "Missing argument"),
         (["submit", "--nope", "x"], {}, "No such option: --nope"),
-        (["predict", "samples", "--model", "none"], {}, "no such model version"),
+        (["predict", "samples/pictures/cat.jpg", "--model", "none"], {}, "no such model version"),
         (["dead", "requeue"], {}, "name the IDs to try again, or --all"),
         (["status"], {"HANGTAG_BATCH_SIZE": "many"}, "HANGTAG_BATCH_SIZE: "),
         (["status"], {"HANGTAG_LOG_LEVEL": "loud"}, "HANGTAG_LOG_LEVEL: "),
@@ -130,27 +131,49 @@ def test_the_short_option_for_help_works_too(arguments: list[str]) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_an_error_is_one_line_on_stderr_and_an_exit_code(
-    arguments: list[str], settings: dict[str, str], message: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    settings: dict[str, str],
+    message: str,
 ) -> None:
-    result = hangtag(*arguments, **settings)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stderr.startswith("hangtag: ")
-    assert message in result.stderr
+    monkeypatch.setattr(sys, "argv", ["hangtag", *arguments])
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("hangtag: ")
+    assert message in err
 
 
-def test_env_for_a_folder_where_nothing_runs_says_how_to_start(tmp_path: Any) -> None:
-    result = hangtag("env", "--data-dir", str(tmp_path))
-    assert result.returncode == 2
+def test_the_program_ends_with_the_same_line_and_code() -> None:
+    result = hangtag("status")
+    assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
+        "hangtag: HANGTAG_DATABASE_URL is not set; for a running `hangtag up`: "
+        'eval "$(hangtag env --data-dir DIR)"'
+    ]
+
+
+def test_env_for_a_folder_where_nothing_runs_says_how_to_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hangtag", "env", "--data-dir", str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
         f"hangtag: nothing runs in {tmp_path}; start it: hangtag up --data-dir {tmp_path}"
     ]
 
 
-def test_without_a_command_the_help_is_shown() -> None:
+def test_without_a_command_the_help_is_shown_and_no_error_line() -> None:
     result = hangtag()
     assert result.returncode == 2
-    assert "Usage:" in result.stdout + result.stderr
-    assert "predict" in result.stdout + result.stderr
-    assert "hangtag: " not in result.stderr
+    assert "Usage:" in result.stdout
+    assert "predict" in result.stdout
+    assert result.stderr == ""

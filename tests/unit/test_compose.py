@@ -298,7 +298,7 @@ def test_the_file_fits_the_compose_specification() -> None:
 def compose_is_there() -> bool:
     try:
         # docker by its name: where it lies differs from machine to machine
-        asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607
+        asked = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     except OSError:
         return False
     return asked.returncode == 0

@@ -311,6 +311,30 @@ def test_reduced_scale_shows_the_same_picture() -> None:
     assert np.abs(small.astype(int) - full).mean() < 2
 
 
+def test_a_large_transparent_picture_shrinks_as_if_it_were_converted_at_once() -> None:
+    """It is converted band by band; 2011 rows are no whole number of bands."""
+    alpha = np.tile(np.linspace(0, 255, 2500).astype(np.uint8), (2011, 1))
+    red = np.tile(np.linspace(0, 255, 2011).astype(np.uint8)[:, None], (1, 2500))
+    picture = Image.fromarray(np.stack([red, red // 2, 255 - red, alpha], axis=2))
+    found = decode(save(picture, "PNG", compress_level=1), 96)
+    white = Image.new("RGBA", picture.size, "white")
+    expected = Image.alpha_composite(white, picture).convert("RGB")
+    assert 192 <= min(found.size) < 2011
+    factor = round(2011 / found.height)
+    difference = np.asarray(found).astype(int) - np.asarray(expected.reduce(factor))
+    assert np.abs(difference).max() <= 1
+
+
+def test_a_large_sixteen_bit_picture_has_one_scale_from_top_to_bottom() -> None:
+    """Its upper rows, dark in themselves, must not be taken for 8-bit grey."""
+    ramp = (np.linspace(0, 1, 2011) ** 4 * 65535).astype(np.uint16)
+    picture = Image.fromarray(np.tile(ramp[:, None], (1, 2500)))
+    found = np.asarray(decode(save(picture, "PNG", compress_level=1), 96))[:, 5, 0]
+    factor = round(2011 / len(found))
+    middles = np.minimum(np.arange(len(found)) * factor + factor // 2, 2010)
+    assert np.abs(found - ramp[middles] / 257).max() <= 3
+
+
 # Damage
 
 

@@ -47,6 +47,15 @@ def train(
     epochs: Annotated[
         str, typer.Option(help="Epochs at each size, as EPOCHS:HEIGHTxWIDTH,…")
     ] = "3:64x48,6:96x72",
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Start from a version, not from ImageNet.")
+    ] = None,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Highest rate of the heads; the backbone's is half.")
+    ] = 1e-3,
+    strength: Annotated[
+        float, typer.Option(min=0, max=2, help="How much training pictures are changed.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     make_default: Annotated[
         bool, typer.Option("--default/--no-default", help="Serve it where nobody chose another.")
@@ -61,7 +70,15 @@ def train(
     """
     require_train_extra()
     from models.recipe import parse_stages, run_recipe
+    from models.train import TrainSettings
 
+    settings = TrainSettings(
+        stages=parse_stages(epochs),
+        learning_rate=learning_rate,
+        strength=strength,
+        start_from=start_from,
+        seed=seed,
+    )
     with progress_bar("training", 1) as bar:
 
         def progress(event: dict[str, Any]) -> None:
@@ -69,7 +86,7 @@ def train(
             if bar.disable:
                 note(json.dumps(event))
 
-        folder, text = run_recipe(data, run, weights, version, parse_stages(epochs), seed, progress)
+        folder, text = run_recipe(data, run, weights, version, settings, progress)
     if make_default:
         (weights / "default").write_text(folder.name + "\n")
     print(text)

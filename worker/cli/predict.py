@@ -72,7 +72,7 @@ def _collect(things: Sequence[Path]) -> list[Path]:
             paths.add(thing)
     if not paths:
         raise UsageError(f"no pictures in {', '.join(str(t) for t in things)}")
-    return sorted(paths)
+    return sorted(paths, key=str)
 
 
 def predict_files(

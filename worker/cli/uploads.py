@@ -188,7 +188,7 @@ def dead_list(
 
 @dead_app.command("requeue")
 def dead_requeue(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Dead uploads.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
 ) -> None:
     """Try dead letters again, with fresh attempts; print a JSON line each.

@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat; figures go to benchmarks/results/."""
