@@ -160,3 +160,21 @@ def test_a_bad_task_message_harms_nobody(
     client.submit_files(pictures(tmp_path / "in", 2), source="test")
     start("worker")
     wait_until(lambda: all_final(settings, 2), what="the end of all uploads")
+
+
+def test_the_reaper_goes_on_without_a_broker(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    """Leases are taken back as ever, and SIGTERM ends it within seconds."""
+    client.submit_files(pictures(tmp_path / "in", 2), source="test")
+    expire = (
+        "UPDATE hangtag_data.uploads SET status = 'processing', attempt = 1, "
+        "lease_until = now() - interval '1 second'"
+    )
+    run_sql(settings.require_url(), expire)
+    reaper = start("reaper", HANGTAG_BROKER_URL=f"redis+socket://{tmp_path}/nobody.sock")
+    wait_until(lambda: count(settings, "status = 'pending'") == 2, 20, "a first sweep")
+    run_sql(settings.require_url(), expire)
+    wait_until(lambda: count(settings, "status = 'pending'") == 2, 20, "a second sweep")
+    reaper.send_signal(signal.SIGTERM)
+    assert reaper.wait(15) == 0
