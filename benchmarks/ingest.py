@@ -25,6 +25,7 @@ import pandas as pd
 import psutil
 import psycopg2
 
+KILLS = 3
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -39,7 +40,8 @@ def main() -> None:
         pictures = write_pictures(options.data, Path(folder) / "pictures", options.count)
         figures = measure(Path(folder) / "data", pictures, options.workers, options.kill)
     print(json.dumps({"uploads": options.count, "workers": options.workers, **figures}))
-    sys.exit(figures["lost"] + figures["doubled"] > 0)
+    faults = [figures[name] for name in ("lost", "doubled", "dead", "without_vector")]
+    sys.exit(any(faults) or (options.kill and figures["kills"] < KILLS))
 
 
 def write_pictures(data: Path, folder: Path, count: int) -> Path:
@@ -79,7 +81,7 @@ def measure(data_dir: Path, pictures: Path, workers: int, kill: bool) -> dict[st
             env=environment,
             stdout=subprocess.DEVNULL,
         )
-        kills = kill_children(connection, up.pid, times=3) if kill else 0
+        kills = kill_children(connection, up.pid, times=KILLS) if kill else 0
         submit.wait()
         submitted = time.monotonic() - started
         wait_for_the_end(connection)
@@ -138,36 +140,45 @@ def wait_for_the_end(connection: psycopg2.extensions.connection) -> None:
         time.sleep(0.1)
 
 
+#: Uploads whose tags were not written by exactly one result: neither a published type nor an
+#: open review item, or both, or tags and prediction of several moments (a transaction has one).
+INCONSISTENT = """
+    SELECT count(*) FROM (
+        SELECT FROM hangtag_data.uploads AS u
+        LEFT JOIN hangtag_data.tags AS t ON t.upload_id = u.id
+        LEFT JOIN hangtag_data.review_items AS r ON r.upload_id = u.id AND r.status = 'open'
+        LEFT JOIN hangtag_data.predictions AS p ON p.upload_id = u.id
+        GROUP BY u.id, u.status
+        HAVING (count(*) FILTER (WHERE t.attribute = 'article_type') > 0) = (count(r.id) > 0)
+            OR (u.status = 'review') <> (count(r.id) > 0)
+            OR count(DISTINCT t.decided_at) > 1
+            OR count(DISTINCT p.created_at) <> 1
+            OR count(DISTINCT t.decided_at) = 1 AND min(t.decided_at) <> min(p.created_at)
+    ) AS odd
+"""
+
+
 def outcome(
     connection: psycopg2.extensions.connection, seconds: float, expected: int
 ) -> dict[str, float]:
-    """Count final states; `doubled` counts items with two sets of tags, vectors or reviews."""
+    """Count final states; `doubled` is rows too many, or tags that two results wrote."""
     statuses = dict(
         rows(connection, "SELECT status, count(*) FROM hangtag.upload_status GROUP BY status")
     )
     final = sum(statuses.get(name, 0) for name in ("tagged", "review", "dead"))
-    [(doubled,)] = rows(
-        connection,
-        "SELECT (SELECT count(*) FROM (SELECT FROM hangtag.image_tags "
-        "        GROUP BY image_id, item, attribute HAVING count(*) > 1) AS t)"
-        "     + (SELECT count(*) FROM (SELECT FROM hangtag.review_queue "
-        "        GROUP BY image_id, item HAVING count(*) > 1) AS r)"
-        "     + (SELECT count(*) FROM (SELECT FROM hangtag.image_embeddings "
-        "        GROUP BY image_id, item HAVING count(*) > 1) AS e)",
+    [(uploads, names)] = rows(
+        connection, "SELECT count(*), count(DISTINCT external_id) FROM hangtag.upload_status"
     )
-    [(without,)] = rows(
-        connection,
-        "SELECT count(*) FROM hangtag.upload_status AS u WHERE u.status IN ('tagged', 'review') "
-        "AND NOT EXISTS (SELECT FROM hangtag.image_embeddings AS e WHERE e.image_id = u.image_id)",
-    )
+    [(inconsistent,)] = rows(connection, INCONSISTENT)
+    [(vectors,)] = rows(connection, "SELECT count(*) FROM hangtag.image_embeddings")
     return {
         "uploads_per_second": round(final / seconds, 1),
         "tagged": statuses.get("tagged", 0),
         "review": statuses.get("review", 0),
         "dead": statuses.get("dead", 0),
-        "lost": expected - final,
-        "doubled": doubled,
-        "without_vector": without,
+        "lost": expected - min(names, final),
+        "doubled": uploads - names + inconsistent,
+        "without_vector": expected - vectors,
     }
 
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg2
 
@@ -142,7 +144,7 @@ class EmbeddedPostgres:
 
     def url(self, database: str = "hangtag", role: str | None = None) -> str:
         """URL of a database of this server; with `role`, as that role."""
-        query = f"host={self.sockets}"
+        query = f"host={quote(str(self.sockets), safe='/')}"
         if role:
             query += f"&options=-c%20role%3D{role}"
         return f"postgresql://postgres@/{database}?{query}"
@@ -154,11 +156,10 @@ class EmbeddedPostgres:
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         make_private(self.sockets, self.user)
-        make_private(self.cluster, self.user)
         if self.user:
             for path in (self.cluster, self.sockets, binaries() / "postgres"):
                 open_way(path, self.user)
-        if not (self.cluster / "PG_VERSION").exists():
+        if not self.cluster.exists():
             self._init()
         self.launch()
         self._create_database("hangtag")
@@ -184,9 +185,13 @@ class EmbeddedPostgres:
             self.process = None
 
     def _init(self) -> None:
+        """Make the cluster beside its place: one that was killed half made is never used."""
+        new = self.cluster.with_name("postgres.new")
+        shutil.rmtree(new, ignore_errors=True)
+        make_private(new, self.user)
         result = subprocess.run(
             [
-                *(binaries() / "initdb", "-D", self.cluster, "-U", "postgres"),
+                *(binaries() / "initdb", "-D", new, "-U", "postgres"),
                 *("--auth=trust", "--encoding=UTF8", "--no-locale", "--no-instructions"),
             ],
             capture_output=True,
@@ -199,6 +204,7 @@ class EmbeddedPostgres:
         )
         if result.returncode != 0:
             raise HangtagError(f"initdb failed: {result.stderr.strip()}")
+        new.rename(self.cluster)
 
     def _spawn_server(self) -> subprocess.Popen[bytes]:
         settings = [

@@ -21,7 +21,7 @@ def make_engine(url: str, pool_size: int = 1, role: str | None = None) -> Engine
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise UsageError(
             "HANGTAG_DATABASE_URL is not a database URL, e.g. postgresql://user:password@host/db"
         ) from error
@@ -73,9 +73,15 @@ def translate(error: DBAPIError) -> HangtagError | DBAPIError:
     if state.startswith("HT"):
         return UsageError(first_line)
     if state == "42P01" or state == "3F000":
-        return UsageError("the database has no Hangtag tables yet; run `hangtag migrate`")
+        return TransientError(
+            "the database has no Hangtag tables yet; run `hangtag migrate`", "not_migrated"
+        )
     if state == "42501":
-        return UsageError(f"this login may not do that: {first_line}; see docs/operations.md")
+        return TransientError(
+            f"this login may not do that: {first_line}; see docs/operations.md", "not_allowed"
+        )
+    if state.startswith("22"):  # data that no retry makes fit
+        return UsageError(first_line)
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return TransientError(f"the database does not answer: {first_line}", "database_unavailable")
     return error

@@ -86,6 +86,8 @@ class Upload(Base):
     status: Mapped[str] = mapped_column(Text, server_default=text("'pending'"))
     #: How often the upload was claimed; the fence of every later write.
     attempt: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    #: Attempts of an earlier life, before it came back from the dead; they do not count again.
+    attempts_before: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     available_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=NOW)
     lease_until: Mapped[dt.datetime | None] = mapped_column(Timestamp)
     claimed_by: Mapped[str | None] = mapped_column(Text)

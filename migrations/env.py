@@ -25,10 +25,11 @@ def include_object(
 
 def run(connection: Connection) -> None:
     """Migrate over an open connection; the caller's transaction, if any, is left alone."""
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+    # First of all, and without a timeout: a second migrator waits for the first.
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     connection.execute(text("SET lock_timeout = '10s'"))
     connection.execute(text("SET statement_timeout = '15min'"))
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     connection.commit()
     context.configure(
         connection=connection,
@@ -48,6 +49,8 @@ if context.is_offline_mode():
     raise SystemExit("hangtag migrates over a connection only; set HANGTAG_DATABASE_URL")
 given = context.config.attributes.get("database_url")
 engine = make_engine(given or DatabaseSettings().require_url())
-with engine.connect() as open_connection:
-    run(open_connection)
-engine.dispose()
+try:
+    with engine.connect() as open_connection:
+        run(open_connection)
+finally:
+    engine.dispose()

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
 from models.backends import OpenVinoBackend, Outputs
-from models.calibrate import Floats, expected_calibration_error, try_threshold
+from models.calibrate import Floats, expected_calibration_error, upper_error
 from models.card import Card
 from models.data import Pictures
 from models.export import infer_all
-from models.labels import ATTRIBUTES, LabelSet
-from models.predictor import calibrated, fashion_scores
+from models.labels import ATTRIBUTES, DERIVED_ATTRIBUTES, LabelSet
+from models.predictor import calibrated, choose_labels, fashion_scores
 
 #: The nine sub-categories with the most pictures in the public data set.
 LARGEST_SUB_CATEGORIES = (
@@ -37,13 +37,16 @@ def evaluate(card: Card, pictures: Pictures, data: Path) -> dict[str, Any]:
     rows = pictures.indices("test")
     targets = {a: t[rows] for a, t in pictures.targets(label_set).items()}
     probabilities = calibrated(outputs, label_set, card.temperatures)
+    chosen = choose_labels(probabilities, label_set)
+    published = published_tags(chosen, fashion_scores(outputs, card), card)
     figures: dict[str, Any] = {"n_test": len(rows)}
     for attribute in ATTRIBUTES:
-        figures[attribute] = measure_attribute(
-            probabilities[attribute], targets[attribute], card.thresholds[attribute]
-        )
-    figures["article_type"]["macro_f1_10"] = macro_f1(probabilities, targets, pictures, label_set)
-    figures["sub_category"]["largest_nine"] = largest_nine(probabilities, targets, label_set)
+        labels, confidence = chosen[attribute]
+        correct = labels == targets[attribute]
+        figures[attribute] = measure_attribute(confidence, correct, published[attribute])
+    predicted = {a: labels for a, (labels, _) in chosen.items()}
+    figures["article_type"]["macro_f1_10"] = macro_f1(predicted, targets, pictures, label_set)
+    figures["sub_category"]["largest_nine"] = largest_nine(predicted, targets, label_set)
     gallery = infer_all(backend, pictures, "train")["embedding"]
     figures["similarity"] = similarity(outputs, gallery, pictures)
     if (data / NON_FASHION_FILE).is_file():
@@ -51,26 +54,35 @@ def evaluate(card: Card, pictures: Pictures, data: Path) -> dict[str, Any]:
     return figures
 
 
+def published_tags(
+    chosen: Mapping[str, tuple[NDArray[np.int64], Floats]], scores: Floats, card: Card
+) -> dict[str, NDArray[np.bool_]]:
+    """Tell which tags (N,) the worker's routing rule publishes; a test holds both together."""
+    fashion = scores >= card.fashion["threshold"]
+    sure = {a: fashion & (c >= card.thresholds[a]) for a, (_, c) in chosen.items()}
+    for attribute in DERIVED_ATTRIBUTES:
+        sure[attribute] |= sure["article_type"]
+    return sure
+
+
 def measure_attribute(
-    probabilities: Floats, targets: NDArray[np.int64], threshold: float
+    confidence: Floats, correct: NDArray[np.bool_], published: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Top-1, calibration error, and what the acceptance rule does."""
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == targets
-    rule = try_threshold(threshold, confidence, correct)
+    """Top-1, calibration error, and what the routing rule publishes."""
+    count, wrong = int(published.sum()), int((published & ~correct).sum())
     return {
         "top1": float(correct.mean()),
         "ece": expected_calibration_error(confidence, correct),
-        "accepted": rule.accepted / rule.total,
-        "accepted_precision": 1 - rule.wrong / rule.accepted if rule.accepted else None,
-        "n_accepted": rule.accepted,
-        "n_wrong": rule.wrong,
-        "wrong_upper_95": rule.upper,
+        "accepted": count / len(correct),
+        "accepted_precision": 1 - wrong / count if count else None,
+        "n_accepted": count,
+        "n_wrong": wrong,
+        "wrong_upper_95": upper_error(wrong, count),
     }
 
 
 def macro_f1(
-    probabilities: Mapping[str, Floats],
+    predicted: Mapping[str, NDArray[np.int64]],
     targets: Mapping[str, NDArray[np.int64]],
     pictures: Pictures,
     label_set: LabelSet,
@@ -80,16 +92,19 @@ def macro_f1(
     index = label_set.index["article_type"]
     frequent = {index[n] for n, c in zip(names, counts, strict=True) if c >= 10 and n in index}
     present = sorted(frequent & set(targets["article_type"].tolist()))
-    predicted = probabilities["article_type"].argmax(axis=1)
     return float(
         f1_score(
-            targets["article_type"], predicted, labels=present, average="macro", zero_division=0
+            targets["article_type"],
+            predicted["article_type"],
+            labels=present,
+            average="macro",
+            zero_division=0,
         )
     )
 
 
 def largest_nine(
-    probabilities: Mapping[str, Floats],
+    predicted: Mapping[str, NDArray[np.int64]],
     targets: Mapping[str, NDArray[np.int64]],
     label_set: LabelSet,
 ) -> float:
@@ -97,8 +112,7 @@ def largest_nine(
     index = label_set.index["sub_category"]
     wanted = [index[name] for name in LARGEST_SUB_CATEGORIES if name in index]
     rows = np.isin(targets["sub_category"], wanted)
-    predicted = probabilities["sub_category"].argmax(axis=1)
-    return float((predicted[rows] == targets["sub_category"][rows]).mean())
+    return float((predicted["sub_category"][rows] == targets["sub_category"][rows]).mean())
 
 
 def similarity(outputs: Outputs, gallery: Floats, pictures: Pictures) -> dict[str, float]:

@@ -58,7 +58,7 @@ def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Im
         return _decode(data, min_side, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise PermanentError(str(error), "too_large") from error
-    except PermanentError:
+    except (PermanentError, MemoryError):  # memory may be there the next time
         raise
     except Exception as error:  # Pillow's plugins raise anything, from OSError to struct.error
         raise PermanentError(_reason(data, error), "undecodable") from error

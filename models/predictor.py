@@ -71,25 +71,41 @@ class Predictor:
     def _prediction(
         self, row: int, probabilities: dict[str, Floats], outputs: Outputs, score: float
     ) -> Prediction:
-        tags = {}
-        for attribute in ATTRIBUTES:
-            values = probabilities[attribute][row]
-            best = int(values.argmax())
-            tags[attribute] = (self.labels.names[attribute][best], float(values[best]))
-        # The categories follow from the type that is shown, so that tags never contradict.
-        parents = self.labels.parents[tags["article_type"][0]]
-        for attribute, label in zip(("sub_category", "master_category"), parents, strict=True):
-            column = self.labels.index[attribute][label]
-            tags[attribute] = (label, min(1.0, float(probabilities[attribute][row, column])))
+        chosen = choose_labels({a: p[row : row + 1] for a, p in probabilities.items()}, self.labels)
         types = probabilities["article_type"][row]
         top = np.argsort(-types, kind="stable")[:5]
         names = self.labels.names["article_type"]
         return Prediction(
-            tags=tags,
+            tags={
+                a: (self.labels.names[a][int(index[0])], min(1.0, float(confidence[0])))
+                for a, (index, confidence) in chosen.items()
+            },
             top5=[(names[i], float(types[i])) for i in top],
             fashion_score=score,
             embedding=outputs["embedding"][row],
         )
+
+
+def choose_labels(
+    probabilities: Mapping[str, Floats], labels: LabelSet
+) -> dict[str, tuple[NDArray[np.int64], Floats]]:
+    """Choose one label an attribute: its number (N,) and its confidence (N,).
+
+    The categories are those of the chosen type, so that tags never contradict each other; their
+    confidence is the sum over all types of the category. Serving, thresholds and evaluation all
+    choose here.
+    """
+    chosen: dict[str, tuple[NDArray[np.int64], Floats]] = {}
+    rows = np.arange(len(probabilities["article_type"]))
+    for attribute in ATTRIBUTES:
+        values = probabilities[attribute]
+        if attribute in labels.summing:
+            above = labels.summing[attribute].argmax(axis=1)
+            best = above[probabilities["article_type"].argmax(axis=1)]
+        else:
+            best = values.argmax(axis=1)
+        chosen[attribute] = (best, values[rows, best])
+    return chosen
 
 
 def calibrated(

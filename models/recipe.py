@@ -68,7 +68,7 @@ def current_commit() -> str | None:
     """Return the commit that the code is at, or None outside a checkout."""
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 (git is found on PATH)
+            ["git", "describe", "--always", "--dirty", "--abbrev=8"],  # noqa: S607 (git is found on PATH)
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from db.embedded import make_private, socket_folder, spawn, stop_process
 from errors import HangtagError
@@ -41,7 +42,7 @@ class EmbeddedValkey:
     @property
     def url(self) -> str:
         """URL for Celery."""
-        return f"redis+socket://{self.socket}"
+        return f"redis+socket://{quote(str(self.socket), safe='/')}"
 
     def start(self) -> None:
         """Start the server and wait until it has read its file and answers.

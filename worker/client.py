@@ -7,16 +7,17 @@ client.submit("file:///srv/uploads/4711.jpg", source="feed", external_id="4711")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from db.queries.uploads import Submitted, insert_uploads
 from db.session import make_engine, transaction
-from errors import UsageError
+from errors import PermanentError, UsageError
 from worker.app import make_app
 from worker.bell import lane_of, ring
 from worker.settings import WorkerSettings
-from worker.storage import PictureStore
+from worker.storage import PictureStore, Stored
 
 #: Priority of the backfill lane.
 BACKFILL_PRIORITY = -1
@@ -64,22 +65,39 @@ class Client:
         return submitted
 
     def submit_files(
-        self, paths: Sequence[Path], source: str, priority: int = 0
-    ) -> list[tuple[str, Submitted]]:
-        """Copy files into the picture store and hand them in; return (uri, answer) in order.
+        self,
+        paths: Sequence[Path],
+        source: str,
+        priority: int = 0,
+        on_error: Callable[[PermanentError], None] | None = None,
+    ) -> list[tuple[Path, str, Submitted]]:
+        """Copy files into the picture store and hand them in; return (path, uri, answer).
 
         A file is known by its path and content: handing in the same folder again changes
-        nothing, a changed file is a new upload.
+        nothing, a changed file is a new upload. A file that cannot be read raises
+        PermanentError, or is left out where `on_error` takes the error.
         """
         store = PictureStore(self._settings.require_store(), max_bytes=self._settings.max_bytes)
-        stored = [store.put(path) for path in paths]
-        identities = [
-            f"{path.absolute()}@{one.sha256[:16]}" for path, one in zip(paths, stored, strict=True)
+        stored: list[tuple[Path, Stored]] = []
+        for path in paths:
+            try:
+                stored.append((path, store.put(path)))
+            except PermanentError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+        identities = [f"{readable(path.absolute())}@{one.sha256[:16]}" for path, one in stored]
+        answers = self.submit_many([one.uri for _, one in stored], source, identities, priority)
+        return [
+            (path, one.uri, answer) for (path, one), answer in zip(stored, answers, strict=True)
         ]
-        answers = self.submit_many([s.uri for s in stored], source, identities, priority)
-        return [(one.uri, answer) for one, answer in zip(stored, answers, strict=True)]
 
     def close(self) -> None:
         """Let go of the connections."""
         self._engine.dispose()
         self._app.close()
+
+
+def readable(path: Path) -> str:
+    """Return a path as text that a database takes, whatever bytes its name has."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -67,7 +67,11 @@ def _show(supervisor: Supervisor, paths: list[Path], drawings: bool) -> None:
         Path(environment["HANGTAG_STORE"]),
     )
     started = time.monotonic()
-    answers = [answer for _, answer in client.submit_files(paths, source="demo")]
+    submitted = client.submit_files(
+        paths, source="demo", on_error=lambda error: console.print(f"left out: {error}")
+    )
+    paths = [path for path, _, _ in submitted]
+    answers = [answer for _, _, answer in submitted]
     states = _wait(supervisor, engine, answers)
     seconds = time.monotonic() - started
     _print_tags(engine, paths, answers, states)

@@ -91,12 +91,18 @@ class Pipeline:
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         failed = [o for o in outcomes if isinstance(o, Failed)]
         try:
-            results = self._predict(predictor, loaded)
+            predicted = self._predict(predictor, loaded)
         except Exception as error:  # the network itself failed: each upload is tried again, alone
             log.exception("prediction failed for a batch of %d", len(loaded))
-            failed += [Failed(one.claim, error) for one in loaded]
-            loaded, results = [], []
-        report = self._write(predictor, loaded, results, failed)
+            again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
+            predicted = [Failed(one.claim, again) for one in loaded]
+        failed += [one for one in predicted if isinstance(one, Failed)]
+        done = [
+            (one.claim, result)
+            for one, result in zip(loaded, predicted, strict=True)
+            if isinstance(result, Result)
+        ]
+        report = self._write(predictor, done, failed)
         log.info(
             "batch: %d claimed, %d written, %d failed, %d superseded, %.0f ms",
             report.claimed,
@@ -151,11 +157,17 @@ class Pipeline:
             raise TransientError("no model is loaded")
         return self._predictor
 
-    def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result]:
+    def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
         predictions = predictor.predict([one.pixels for one in loaded])
         return list(self._threads.map(self._result, loaded, predictions))
 
-    def _result(self, one: Loaded, prediction: Prediction) -> Result:
+    def _result(self, one: Loaded, prediction: Prediction) -> Result | Failed:
+        try:
+            return self._route(one, prediction)
+        except Exception as error:  # a preview that cannot be drawn concerns this picture alone
+            return Failed(one.claim, error)
+
+    def _route(self, one: Loaded, prediction: Prediction) -> Result:
         card = self.loaded.card
         way = route(prediction, card.thresholds, card.fashion["threshold"])
         tags = {
@@ -184,20 +196,18 @@ class Pipeline:
     def _write(
         self,
         predictor: Predictor,
-        loaded: Sequence[Loaded],
-        results: Sequence[Result],
+        done: Sequence[tuple[Claim, Result]],
         failed: Sequence[Failed],
     ) -> BatchReport:
         """Write all outcomes in one transaction; only claims that still hold are written."""
         outcomes = [
-            (one.claim, "review" if result.decision == REVIEW else "tagged")
-            for one, result in zip(loaded, results, strict=True)
+            (claim, "review" if result.decision == REVIEW else "tagged") for claim, result in done
         ]
         with transaction(self._engine) as session:
             held = mark_finished(session, outcomes)
             write_results(
                 session,
-                [r for r in results if r.upload_id in held],
+                [result for _, result in done if result.upload_id in held],
                 predictor.card.version,
                 self._generation,
             )
@@ -206,13 +216,13 @@ class Pipeline:
                 claim = failure.claim
                 if code is not None:
                     mark_dead(session, claim, code, error)
-                elif claim.attempt >= self._settings.max_attempts:
+                elif claim.tries >= self._settings.max_attempts:
                     mark_dead(session, claim, "attempts_exhausted", error)
                 else:
-                    delay = self._settings.retry_seconds * 2 ** (claim.attempt - 1)
+                    delay = self._settings.retry_seconds * 2 ** (claim.tries - 1)
                     mark_pending(session, [claim], error, delay)
         return BatchReport(
-            claimed=len(loaded) + len(failed),
+            claimed=len(done) + len(failed),
             written=len(held),
             failed=len(failed),
             superseded=len(outcomes) - len(held),
@@ -236,6 +246,7 @@ def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:
     """
     picture = decode(data, min_side=side, limits=limits)
     picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    picture.info = {}  # Pillow would write a comment or a profile of the sender's
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82)
     return buffer.getvalue()

@@ -46,7 +46,7 @@ class Reaper:
                     self._hold(connection)
             except Exception as error:  # whatever it was, the reaper must come back
                 log.error("reaper: %s; again in %s s", error, self._settings.reap_seconds)
-                time.sleep(self._settings.reap_seconds)
+                self._wait(None)
         self._engine.dispose()
 
     def sweep(self) -> None:
@@ -73,7 +73,7 @@ class Reaper:
             text("SELECT pg_try_advisory_lock(:key)"), {"key": REAPER_LOCK}
         ).scalar()
         if not locked:
-            time.sleep(self._settings.reap_seconds)
+            self._wait(None)
             return
         connection.execute(text(f"LISTEN {CHANNEL}"))
         log.info("reaper: sweeping every %s s", self._settings.reap_seconds)
@@ -85,13 +85,19 @@ class Reaper:
                 log.error("reaper: %s", error)
             self._wait(connection)
 
-    def _wait(self, connection: Connection) -> None:
-        """Wait for the next sweep, or for a notification."""
-        driver = connection.connection.driver_connection
-        assert driver is not None  # noqa: S101 (the connection is open)
-        select.select([driver], [], [], self._settings.reap_seconds)
-        driver.poll()
-        driver.notifies.clear()
+    def _wait(self, connection: Connection | None) -> None:
+        """Wait for the next sweep, a notification, or the order to stop.
+
+        In short pieces: Python resumes an interrupted wait, so a signal alone ends none.
+        """
+        driver = connection.connection.driver_connection if connection is not None else None
+        end = time.monotonic() + self._settings.reap_seconds
+        while not self._stopping and (left := end - time.monotonic()) > 0:
+            heard, _, _ = select.select([driver] if driver else [], [], [], min(left, 0.5))
+            if driver is not None and heard:
+                driver.poll()
+                driver.notifies.clear()
+                return
 
     def _queue_length(self, lane: str) -> int:
         """Length of a lane's queue; 0 where the broker does not answer (then ringing is tried)."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from db.queries.models import (
     activate_model,
@@ -14,7 +16,8 @@ from db.queries.models import (
     register_model,
     upsert_labels,
 )
-from db.session import make_engine, transaction
+from db.session import make_engine, transaction, translate
+from errors import UsageError
 from models.card import WEIGHTS, Card, default_version, version_folder
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -29,7 +32,12 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["database_url"] = database_url
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise translate(error) from error
+    except CommandError as error:
+        raise UsageError(f"the database's schema is not one of this version's: {error}") from error
     engine = make_engine(database_url)
     try:
         with transaction(engine) as session:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: A process that ends by itself is started again after this long, doubling up to a minute.
 RESTART_SECONDS = 1.0
+#: One that ran for so long starts again with the shortest wait.
+STEADY_SECONDS = 60.0
 
 
 @dataclass
@@ -39,7 +41,8 @@ class Child:
     stop_seconds: float
     process: subprocess.Popen[bytes] | None = None
     wait_seconds: float = RESTART_SECONDS
-    restart_at: float = field(default=0.0)
+    restart_at: float = 0.0
+    started_at: float = 0.0
 
 
 class Supervisor:
@@ -97,6 +100,8 @@ class Supervisor:
                 continue
             now = time.monotonic()
             if child.restart_at == 0:
+                if now - child.started_at > STEADY_SECONDS:
+                    child.wait_seconds = RESTART_SECONDS
                 log.error(
                     "%s ended with code %s; started again in %.0f s (see %s)",
                     child.name,
@@ -187,7 +192,7 @@ class Supervisor:
         self._launch(child)
 
     def _launch(self, child: Child) -> None:
-        child.restart_at = 0.0
+        child.restart_at, child.started_at = 0.0, time.monotonic()
         child.process = spawn(child.command, self._log(child.name), env=child.env)
 
     def _log(self, name: str) -> Path:
@@ -224,7 +229,8 @@ def read_environment(data_dir: Path) -> dict[str, str]:
     path = data_dir / "up.json"
     try:
         with (data_dir / "up.lock").open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, so that two who ask do not see each other, nor hinder one that starts.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         running = False
     except BlockingIOError:
         running = True

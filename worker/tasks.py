@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import Task, shared_task
+from sqlalchemy.exc import DBAPIError
 
 from errors import TransientError
 from worker import process
@@ -18,13 +19,17 @@ def process_lane(lane: str) -> None:
 @shared_task(
     name="hangtag.ingest",
     bind=True,
-    autoretry_for=(TransientError,),
+    autoretry_for=(TransientError, DBAPIError),
     max_retries=None,
     retry_backoff=1,
     retry_backoff_max=60,
 )
 def ingest(
-    _task: Task, uri: str, source: str, external_id: str | None = None, priority: int = 0
+    task: Task, uri: str, source: str, external_id: str | None = None, priority: int = 0
 ) -> None:
-    """Hand in an upload, for producers who reach only the broker."""
-    process.hand_in(uri, source, external_id, priority)
+    """Hand in an upload, for producers who reach only the broker.
+
+    Without an external_id the message's own id takes its place: it stays the same when the
+    message is delivered again, so that is no second upload.
+    """
+    process.hand_in(uri, source, external_id or f"celery:{task.request.id}", priority)

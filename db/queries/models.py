@@ -53,6 +53,17 @@ def get_active_model(session: Session) -> ModelVersion | None:
     return ModelVersion(*row) if row else None
 
 
+def get_previous_model(session: Session) -> ModelVersion | None:
+    """Return the version that was active before the active one, or None."""
+    row = session.execute(
+        text(
+            "SELECT version, generation, active, created_at FROM hangtag_data.model_versions "
+            "WHERE NOT active AND activated_at IS NOT NULL ORDER BY activated_at DESC LIMIT 1"
+        )
+    ).first()
+    return ModelVersion(*row) if row else None
+
+
 def list_models(session: Session) -> list[ModelVersion]:
     """List all registered versions, the newest first."""
     rows = session.execute(

@@ -23,10 +23,15 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Claim:
-    """An upload that this worker holds until its lease runs out; (id, attempt) is the fence."""
+    """An upload that this worker holds until its lease runs out; (id, attempt) is the fence.
+
+    `tries` counts the attempts since it was handed in or came back from the dead; `attempt`
+    goes on counting, so that no fence is ever valid twice.
+    """
 
     id: uuid.UUID
     attempt: int
+    tries: int
     uri: str
 
 
@@ -70,28 +75,35 @@ def insert_uploads(
     return [Submitted(*row) for row in rows]
 
 
+# After a bulk submission the planner knows nothing of the new rows and would sort them all:
+# 224 ms a claim at 100,000 rows, where walking the index takes less than one.
+_WALK_THE_INDEX = text(
+    "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off"
+)
+
 # A row that was tried before is claimed alone: if it is the one that kills its worker, no
 # neighbour's attempt is spent with it. The first row in line decides which of both it is.
 _CLAIM = text(
     """
     WITH line AS (
-        SELECT id, attempt, row_number() OVER (ORDER BY priority DESC, available_at, id) AS place
+        SELECT id, tried, row_number() OVER (ORDER BY priority DESC, available_at, id) AS place
         FROM (
-            SELECT id, attempt, priority, available_at FROM hangtag_data.uploads
+            SELECT id, attempt > attempts_before AS tried, priority, available_at
+            FROM hangtag_data.uploads
             WHERE status = 'pending' AND available_at <= now() AND priority >= :least_priority
             ORDER BY priority DESC, available_at, id
             LIMIT :size
             FOR UPDATE SKIP LOCKED
         ) AS candidates
     ), chosen AS (
-        SELECT line.id FROM line, (SELECT attempt FROM line WHERE place = 1) AS head
-        WHERE (head.attempt > 0 AND line.place = 1) OR (head.attempt = 0 AND line.attempt = 0)
+        SELECT line.id FROM line, (SELECT tried FROM line WHERE place = 1) AS head
+        WHERE (head.tried AND line.place = 1) OR NOT (head.tried OR line.tried)
     )
     UPDATE hangtag_data.uploads AS u
     SET status = 'processing', attempt = u.attempt + 1, claimed_by = :worker,
         lease_until = now() + make_interval(secs => :lease_seconds)
     FROM chosen WHERE u.id = chosen.id
-    RETURNING u.id, u.attempt, u.uri
+    RETURNING u.id, u.attempt, u.attempt - u.attempts_before AS tries, u.uri
     """
 )
 
@@ -103,6 +115,7 @@ def claim_uploads(
 
     Without `backfill` only the ingest lane (priority ≥ 0) is looked at.
     """
+    session.execute(_WALK_THE_INDEX)
     rows = session.execute(
         _CLAIM,
         {
@@ -160,23 +173,15 @@ def mark_dead(session: Session, claim: Claim, code: str, error: str) -> bool:
 
 
 def mark_pending(
-    session: Session,
-    claims: Sequence[Claim],
-    error: str | None,
-    delay_seconds: float,
-    refund_attempt: bool = False,
+    session: Session, claims: Sequence[Claim], error: str | None, delay_seconds: float
 ) -> int:
-    """Hand claims back, to be claimed again after a delay; return how many still held.
-
-    `refund_attempt` is for a worker that stops before it tried: the attempt does not count.
-    """
+    """Hand claims back, to be claimed again after a delay; return how many still held."""
     result = session.execute(
         text(
             """
             UPDATE hangtag_data.uploads AS u
             SET status = 'pending', lease_until = NULL, claimed_by = NULL,
                 error = coalesce(:error, u.error),
-                attempt = u.attempt - CASE WHEN :refund THEN 1 ELSE 0 END,
                 available_at = now() + make_interval(secs => :delay)
             FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS c (id, attempt)
             WHERE u.id = c.id AND u.attempt = c.attempt AND u.status = 'processing'
@@ -187,7 +192,6 @@ def mark_pending(
             "ids": [str(claim.id) for claim in claims],
             "attempts": [claim.attempt for claim in claims],
             "error": error,
-            "refund": refund_attempt,
             "delay": delay_seconds,
         },
     )
@@ -208,18 +212,18 @@ def reap_expired(session: Session, max_attempts: int) -> Reaped:
         text(
             """
             WITH expired AS (
-                SELECT id FROM hangtag_data.uploads
+                SELECT id, attempt - attempts_before >= :most AS spent FROM hangtag_data.uploads
                 WHERE status = 'processing' AND lease_until < now()
                 ORDER BY lease_until LIMIT 1000
                 FOR UPDATE SKIP LOCKED
             )
             UPDATE hangtag_data.uploads AS u
-            SET status = CASE WHEN u.attempt >= :most THEN 'dead' ELSE 'pending' END,
-                error_code = CASE WHEN u.attempt >= :most THEN 'attempts_exhausted' END,
+            SET status = CASE WHEN expired.spent THEN 'dead' ELSE 'pending' END,
+                error_code = CASE WHEN expired.spent THEN 'attempts_exhausted' END,
                 error = format(
                     'attempt %s ended without a result (worker %s); last error: %s',
                     u.attempt, u.claimed_by, coalesce(u.error, 'none: it was killed or hung')),
-                finished_at = CASE WHEN u.attempt >= :most THEN now() END,
+                finished_at = CASE WHEN u.attempt - u.attempts_before >= :most THEN now() END,
                 available_at = now(), lease_until = NULL, claimed_by = NULL
             FROM expired WHERE u.id = expired.id
             RETURNING u.status
@@ -293,7 +297,8 @@ def requeue_dead(session: Session, ids: Sequence[uuid.UUID] | None) -> list[uuid
     parameters: dict[str, Any] = {} if ids is None else {"ids": [str(i) for i in ids]}
     rows = session.execute(
         text(
-            "UPDATE hangtag_data.uploads SET status = 'pending', attempt = 0, error_code = NULL, "  # noqa: S608 (constant)
+            "UPDATE hangtag_data.uploads SET status = 'pending', attempts_before = attempt, "  # noqa: S608 (constant)
+            "error_code = NULL, "
             "error = NULL, finished_at = NULL, available_at = now() "
             f"WHERE status = 'dead' {where} RETURNING id"
         ),

@@ -8,6 +8,7 @@ CREATE TABLE hangtag_data.uploads (
     priority SMALLINT DEFAULT 0 NOT NULL,
     status TEXT DEFAULT 'pending' NOT NULL,
     attempt INTEGER DEFAULT 0 NOT NULL,
+    attempts_before INTEGER DEFAULT 0 NOT NULL,
     available_at timestamptz DEFAULT now() NOT NULL,
     lease_until timestamptz,
     claimed_by TEXT,

@@ -44,6 +44,14 @@ def main() -> None:
         sys.exit(141)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # a fault of ours or of the machine: one line here, too
+        logging.getLogger(__name__).debug("unexpected error", exc_info=error)
+        detail = " ".join(str(error).split())
+        print(
+            f"hangtag: {type(error).__name__}: {detail} (HANGTAG_LOG_LEVEL=DEBUG shows where)",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _set_up_logging() -> None:

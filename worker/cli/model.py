@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from db.queries.models import list_models
+from db.queries.models import activate_model, get_previous_model, list_models
 from db.session import make_engine, transaction
 from errors import UsageError
 from models.card import WEIGHTS, Card, version_folder
 from worker.cli.output import note, print_json, progress_bar
 from worker.settings import load_settings
+from worker.setup import register_folder
 
 model_app = typer.Typer(help="Model versions: which there are, which one is active.")
 
@@ -152,3 +153,36 @@ def listing() -> None:
                 "generation": row.generation if row else None,
             }
         )
+
+
+@model_app.command("activate")
+def activate(
+    version: Annotated[str, typer.Argument(help="A version on disk; see `hangtag model list`.")],
+) -> None:
+    """Make a version the active one: workers load it with their next batch.
+
+    From then on the similarity view shows this version's vectors alone. Connects as the owner.
+
+    Example: hangtag model activate lite0-20261122-b84a22
+    """
+    settings = load_settings()
+    engine = make_engine(settings.require_url())
+    register_folder(engine, version_folder(version, settings.weights or WEIGHTS))
+    with transaction(engine) as session:
+        activate_model(session, version)
+    print_json({"version": version, "active": True})
+
+
+@model_app.command("rollback")
+def rollback() -> None:
+    """Go back to the version that was active before; its vectors are still there.
+
+    Example: hangtag model rollback
+    """
+    engine = make_engine(load_settings().require_url())
+    with transaction(engine) as session:
+        previous = get_previous_model(session)
+        if previous is None:
+            raise UsageError("no other version was active before")
+        activate_model(session, previous.version)
+    print_json({"version": previous.version, "active": True})

@@ -14,7 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def print_json(row: dict[str, Any]) -> None:
     """Print one JSON line."""
-    print(json.dumps(row, ensure_ascii=False, default=str), flush=True)
+    line = json.dumps(row, ensure_ascii=False, default=str) + "\n"
+    # A file's name need not be UTF-8; what is not becomes JSON's own escape (\udcff).
+    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 def note(message: str) -> None:

@@ -84,7 +84,7 @@ def predict_files(
     def load(path: Path) -> Pixels | PermanentError:
         try:
             picture = decode(
-                _read(path, settings.limits), min(card.height, card.width), settings.limits
+                read_file(path, settings.limits), min(card.height, card.width), settings.limits
             )
             return to_pixels(picture, card.height, card.width)
         except PermanentError as error:
@@ -104,7 +104,8 @@ def predict_files(
                     yield _row(path, next(predictions), predictor, embedding)
 
 
-def _read(path: Path, limits: Limits) -> bytes:
+def read_file(path: Path, limits: Limits) -> bytes:
+    """Return a local file's bytes, one more than allowed at most. Raises PermanentError."""
     try:
         if not path.is_file():
             missing = "not a regular file" if path.exists() else "there is no such file"

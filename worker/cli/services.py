@@ -24,6 +24,9 @@ DEFAULT_DATA_DIR = Path(".hangtag")
 DataDirOption = Annotated[
     Path, typer.Option("--data-dir", help="Folder of the embedded services and the pictures.")
 ]
+PortOption = Annotated[
+    int, typer.Option(min=1, max=65535, help="Console's port; the next free one is taken.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +42,7 @@ def register(app: typer.Typer) -> None:
 def up(
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    port: Annotated[int, typer.Option(help="Console's port; the next free one is taken.")] = 8080,
+    port: PortOption = 8080,
 ) -> None:
     """Run all of Hangtag in the foreground; Ctrl-C ends every process.
 
@@ -80,7 +83,7 @@ def demo(
         bool, typer.Option("--serve/--no-serve", help="Go on with the console, or stop.")
     ] = True,
     data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    port: Annotated[int, typer.Option(help="Console's port; the next free one is taken.")] = 8080,
+    port: PortOption = 8080,
 ) -> None:
     """Start everything, tag the sample pictures, show the tags and a similarity query.
 

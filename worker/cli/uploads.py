@@ -30,6 +30,7 @@ from models.transforms import to_pixels
 from worker.app import make_app
 from worker.bell import ring
 from worker.cli.output import note, print_json, progress_bar
+from worker.cli.predict import read_file
 from worker.client import BACKFILL_PRIORITY, Client
 from worker.pipeline import vector_text
 from worker.settings import load_settings
@@ -75,20 +76,24 @@ def submit(
     paths, uris, failed = _sort_out(things)
     priority = BACKFILL_PRIORITY if backfill else 0
     waiting: list[tuple[str, Submitted]] = []
+    refused: list[PermanentError] = []
     with progress_bar("handing in", len(paths) + len(uris)) as bar:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
-            waiting += _report(client.submit_files(chunk, source, priority), wait)
+            answers = client.submit_files(chunk, source, priority, on_error=refused.append)
+            waiting += _report([(uri, answer) for _, uri, answer in answers], wait)
             bar.advance(bar.task_ids[0], len(chunk))
         for start in range(0, len(uris), CHUNK):
             part = uris[start : start + CHUNK]
-            answers = client.submit_many(part, source, part, priority)
-            waiting += _report(list(zip(part, answers, strict=True)), wait)
+            submitted = client.submit_many(part, source, part, priority)
+            waiting += _report(list(zip(part, submitted, strict=True)), wait)
             bar.advance(bar.task_ids[0], len(part))
     client.close()
+    for error in refused:
+        note(f"hangtag: {error}")
     if wait:
         _wait_for(make_engine(settings.require_url()), waiting)
-    if failed:
+    if failed or refused:
         raise typer.Exit(1)
 
 
@@ -234,7 +239,12 @@ def similar(
     if path.is_file():
         predictor = Predictor.load_folder(version_folder(None, settings.weights or WEIGHTS))
         card = predictor.card
-        picture = decode(path.read_bytes(), min(card.height, card.width), settings.limits)
+        try:
+            picture = decode(
+                read_file(path, settings.limits), min(card.height, card.width), settings.limits
+            )
+        except PermanentError as error:
+            raise PermanentError(f"{path}: {error}", error.code) from error
         pixels = to_pixels(picture, card.height, card.width)
         vector = vector_text(predictor.predict([pixels])[0].embedding)
     else:
