@@ -14,9 +14,11 @@ from sqlalchemy import Engine, text
 from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, insert_uploads, list_status, reap_expired
 from db.session import transaction
+from errors import PermanentError
+from models.pictures import Limits
 from models.predictor import Predictor
 from tests.conftest import SAMPLES, run_sql
-from worker.pipeline import Pipeline
+from worker.pipeline import Pipeline, draw_preview
 from worker.settings import WorkerSettings
 from worker.storage import PictureStore
 
@@ -179,3 +181,33 @@ def test_running_an_upload_again_replaces_its_tags(
     assert [pipeline.run_batch(backfill=True).written for _ in rows] == [1, 1, 1]
     with transaction(engine) as session:
         assert list_tags(session, [row.id for row in rows]) == before
+
+
+def test_a_preview_that_cannot_be_drawn_concerns_its_picture_alone(
+    engine: Engine,
+    settings: WorkerSettings,
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["car.jpg", "cat.jpg", "polo_green.jpg"]
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in names])
+    cat = (SAMPLES / "cat.jpg").read_bytes()
+
+    def draw(data: bytes, side: int, limits: Limits) -> bytes:
+        if data == cat:
+            raise PermanentError("no such luck", "undecodable")
+        return draw_preview(data, side, limits)
+
+    monkeypatch.setattr("worker.pipeline.draw_preview", draw)
+    pipeline.run_batch(backfill=True)
+    found = [s.status for s in states(engine, rows)]
+    assert found[:2] == ["review", "dead"]
+    assert found[2] in ("tagged", "review")
+
+
+def test_a_preview_carries_nothing_of_the_sender_s_file(tmp_path: Path) -> None:
+    path = tmp_path / "commented.jpg"
+    with Image.open(SAMPLES / "cat.jpg") as picture:
+        picture.save(path, comment=b"<script>", exif=picture.getexif())
+    assert b"<script>" in path.read_bytes()
+    assert b"<script>" not in draw_preview(path.read_bytes(), 300, Limits())

@@ -42,3 +42,13 @@ def test_predict_is_as_good_on_files_as_the_card_says(
     # Four standard errors of 400 draws around what the card claims.
     assert abs(sum(right) / 400 - claimed["top1"]) < 0.07
     assert sum(accepted) / len(accepted) > 0.95
+
+
+def test_evaluate_prints_the_card_s_figures_again(hangtag: Callable[..., object]) -> None:
+    done = hangtag("evaluate", "--data", str(DATA), "--json", timeout=280)
+    again = json.loads(done.stdout)  # type: ignore[attr-defined]
+    claimed = Card.load(version_folder()).raw["test"]
+    for attribute in ("article_type", "sub_category", "master_category", "base_colour"):
+        for figure in ("top1", "accepted", "accepted_precision"):
+            assert abs(again[attribute][figure] - claimed[attribute][figure]) < 0.005
+    assert abs(again["similarity"]["p10_type"] - claimed["similarity"]["p10_type"]) < 0.005

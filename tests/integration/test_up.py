@@ -197,6 +197,22 @@ def test_a_second_up_in_the_same_folder_is_refused_by_one_line(up: Up, tmp_path:
     assert "another `hangtag up` runs" in second.stderr
 
 
+@pytest.mark.parametrize("name", ["c++ 50% & a", "mein häng#tag?", "it's"])
+def test_a_folder_may_be_called_anything(up: Up, tmp_path: Path, name: str) -> None:
+    up(tmp_path / name)
+    rows = hangtag(tmp_path / name, "submit", str(SAMPLES / "polo_green.jpg"), "--wait")
+    assert rows[0]["status"] in ("tagged", "review")
+
+
+def test_a_start_that_was_killed_half_way_is_recovered(up: Up, tmp_path: Path) -> None:
+    """initdb leaves a half-made cluster behind; the next start makes a new one."""
+    half = tmp_path / "data" / "postgres.new"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+    up(tmp_path / "data")
+    assert sum(_statuses(hangtag(tmp_path / "data", "status")[0])) == 0
+
+
 def test_a_very_deep_folder_works(up: Up, tmp_path: Path) -> None:
     """Sockets have a short limit on their path."""
     folder = tmp_path / ("deep" * 20) / ("er" * 20)
@@ -218,3 +234,20 @@ def test_env_says_when_nothing_runs(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "hangtag up --data-dir" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_database_that_is_away_gives_one_line(tmp_path: Path) -> None:
+    """As with the exports of an installation that was stopped meanwhile."""
+    for command in (["migrate"], ["status"], ["up", "--data-dir", str(tmp_path)]):
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", *command],
+            cwd=ROOT,
+            env={**CLEAN, "HANGTAG_DATABASE_URL": "postgresql://postgres@/x?host=/nowhere"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "the database does not answer" in done.stderr

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from db.queries import uploads
 from db.queries.uploads import (
     Claim,
     claim_uploads,
@@ -159,6 +160,22 @@ def test_a_requeued_dead_letter_starts_afresh(engine: Engine) -> None:
     [again] = claim(engine)
     assert again.tries == 1
     assert again.attempt == held.attempt + 1  # the fence of the first life stays shut
+
+
+def test_a_claim_walks_the_index_even_over_rows_that_just_came(
+    engine: Engine, database_url: str
+) -> None:
+    """Right after a bulk submission the planner has no statistics, and would sort every row."""
+    run_sql(database_url, "ALTER TABLE hangtag_data.uploads SET (autovacuum_enabled = off)")
+    submit(engine, 20_000)
+    with transaction(engine) as session:
+        session.execute(uploads._WALK_THE_INDEX)
+        parameters = {"worker": "w", "size": 32, "lease_seconds": 60, "least_priority": 0}
+        plan = session.execute(text(f"EXPLAIN (ANALYZE) {uploads._CLAIM.text}"), parameters)
+        lines = [row[0] for row in plan]
+    scan = next(line for line in lines if "uploads_pending_idx" in line)
+    assert "Bitmap" not in scan
+    assert not any("external" in line for line in lines)
 
 
 def test_a_role_in_the_url_is_taken_on(database_url: str) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import psutil
 import pytest
 from celery import Celery
 
+from db.embedded import EmbeddedPostgres
 from tests.conftest import SAMPLES, run_sql, wait_until
 from worker.app import make_app
 from worker.client import Client
 from worker.settings import WorkerSettings
+from worker.setup import migrate
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 #: Uploads whose tags were not written by one result: neither a published type nor an open review
@@ -187,3 +190,41 @@ def test_the_reaper_goes_on_without_a_broker(
     wait_until(lambda: count(settings, "status = 'pending'") == 2, 20, "a second sweep")
     reaper.send_signal(signal.SIGTERM)
     assert reaper.wait(15) == 0
+
+
+def test_a_message_delivered_twice_is_one_upload(settings: WorkerSettings, start: Start) -> None:
+    """Also without an external_id: the message's own id takes its place."""
+    producer = Celery(broker=settings.require_broker())
+    for _ in range(2):
+        producer.send_task(
+            "hangtag.ingest", args=["file:///gone.jpg", "celery"], queue="ingest", task_id="one"
+        )
+    start("worker")
+    wait_until(lambda: all_final(settings, 1), what="the end of the upload")
+    with make_app(settings).connection_for_read() as connection:
+        client = connection.default_channel.client
+        wait_until(lambda: client.llen("ingest") + client.hlen("unacked") == 0, what="both acks")
+    assert count(settings) == 1
+
+
+def test_a_message_that_comes_before_the_schema_is_kept(
+    postgres: EmbeddedPostgres, settings: WorkerSettings, start: Start
+) -> None:
+    run_sql(postgres.url("postgres"), "CREATE DATABASE early")
+    try:
+        url = postgres.url("early")
+        producer = Celery(broker=settings.require_broker())
+        producer.send_task(
+            "hangtag.ingest", args=["file:///gone.jpg", "celery", "1"], queue="ingest"
+        )
+        worker = start("worker", HANGTAG_DATABASE_URL=url)
+        time.sleep(5)  # it has tried, and was told that there are no tables
+        migrate(url)
+        wait_until(
+            lambda: run_sql(url, "SELECT status FROM hangtag.upload_status") == [("dead",)],
+            what="the upload",
+        )
+        worker.terminate()
+        worker.wait(30)
+    finally:
+        run_sql(postgres.url("postgres"), "DROP DATABASE early WITH (FORCE)")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.evaluate import published_tags
 from models.labels import ATTRIBUTES
-from models.predictor import Prediction
+from models.predictor import Prediction, Predictor, choose_labels, fashion_scores
+from models.transforms import Pixels
 from worker.routing import Route, route
 
 THRESHOLDS = dict.fromkeys(ATTRIBUTES, 0.8)
@@ -80,3 +82,17 @@ def test_a_threshold_above_one_accepts_not_even_certainty() -> None:
 def test_published_attributes_come_coarse_to_fine() -> None:
     way = route(prediction(gender=0.3), THRESHOLDS, 0.5)
     assert list(way.published) == sorted(way.published, key=ATTRIBUTES.index)
+
+
+def test_evaluation_publishes_what_the_worker_would(
+    predictor: Predictor, sample_pixels: dict[str, Pixels]
+) -> None:
+    """The card's figures are those of the rule that is served."""
+    pixels = np.stack(list(sample_pixels.values()))
+    outputs = predictor._backend.infer(pixels)
+    chosen = choose_labels(predictor.probabilities(outputs), predictor.labels)
+    published = published_tags(chosen, fashion_scores(outputs, predictor.card), predictor.card)
+    thresholds, fashion = predictor.card.thresholds, predictor.card.fashion["threshold"]
+    for row, prediction in enumerate(predictor.predict(list(pixels))):
+        by_rule = route(prediction, thresholds, fashion).published
+        assert set(by_rule) == {a for a in ATTRIBUTES if published[a][row]}
