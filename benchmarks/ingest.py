@@ -179,7 +179,23 @@ def outcome(
         "lost": expected - min(names, final),
         "doubled": uploads - names + inconsistent,
         "without_vector": expected - vectors,
+        "index_used": uses_index(connection, ""),
+        "index_used_filtered": uses_index(connection, "WHERE article_type = 'Tshirts'"),
     }
+
+
+def uses_index(connection: psycopg2.extensions.connection, where: str) -> bool:
+    """Tell whether the contract's similarity query goes through the HNSW index."""
+    [(vector,)] = rows(
+        connection, "SELECT CAST(embedding AS text) FROM hangtag.image_embeddings LIMIT 1"
+    )
+    plan = rows(
+        connection,
+        f"EXPLAIN SELECT image_id FROM hangtag.image_embeddings {where} "  # noqa: S608 (constants)
+        f"ORDER BY embedding <=> '{vector}' LIMIT 10",
+    )
+    print("\n".join(str(line) for (line,) in plan)[:400])
+    return any("_hnsw_idx" in str(line) for (line,) in plan)
 
 
 def rows(connection: psycopg2.extensions.connection, statement: str) -> list[tuple[object, ...]]:

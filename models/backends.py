@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +19,16 @@ OUTPUTS = (*HEAD_ATTRIBUTES, "embedding")
 Outputs = dict[str, NDArray[np.float32]]
 
 
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry.
+
+    `openvino_telemetry` reports each import to a server on the internet and leaves an identifier
+    in the home folder. OpenVINO has a stand-in for where it is not installed, which it is to us.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # makes it absent
+    return importlib.import_module("openvino")
+
+
 class Backend(Protocol):
     """Maps uint8 pixels (N, H, W, 3) to logits (N, labels) and `embedding` (N, 256)."""
 
@@ -27,8 +40,7 @@ class OpenVinoBackend:
     """The compiled network on the CPU, fp32 arithmetic unless the settings say otherwise."""
 
     def __init__(self, folder: Path, threads: int = 1, precision: str = "f32") -> None:
-        import openvino
-
+        openvino = import_openvino()
         path = folder / "model.xml"
         if not path.is_file():
             raise UsageError(f"{path}: no exported network; run `hangtag train` again")

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from errors import HangtagError, UsageError
-from models.backends import OpenVinoBackend, Outputs
+from models.backends import OpenVinoBackend, Outputs, import_openvino
 from models.calibrate import Floats, choose_threshold, fit_temperature, try_threshold
 from models.data import SPLITS, Pictures
 from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
@@ -187,6 +186,7 @@ def _save_openvino(
         {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     )
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    openvino = import_openvino()
     with torch.inference_mode():
         exported = openvino.convert_model(ServingNetwork(network).eval(), example_input=example)
     exported.reshape([-1, height, width, 3])

@@ -86,7 +86,7 @@ class Client:
                 if on_error is None:
                     raise
                 on_error(error)
-        identities = [f"{readable(path.absolute())}@{one.sha256[:16]}" for path, one in stored]
+        identities = [f"{readable(path)}@{one.sha256[:16]}" for path, one in stored]
         answers = self.submit_many([one.uri for _, one in stored], source, identities, priority)
         return [
             (path, one.uri, answer) for (path, one), answer in zip(stored, answers, strict=True)
@@ -99,5 +99,8 @@ class Client:
 
 
 def readable(path: Path) -> str:
-    """Return a path as text that a database takes, whatever bytes its name has."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """Return a path, absolute and without `..`, as text that a database takes.
+
+    A name need not be UTF-8: other bytes are written as hexadecimal escapes.
+    """
+    return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")  # noqa: PTH100 (it also takes out `..`)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 from db.passwords import hash_password, random_password
 from db.queries.embeddings import get_embedding, list_similar
 from db.queries.operators import upsert_password
+from db.queries.reviews import list_guesses
 from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, list_status
 from db.session import make_engine, transaction
@@ -21,7 +21,7 @@ from errors import HangtagError, UsageError
 from worker.client import Client
 from worker.settings import load_settings
 from worker.storage import list_pictures
-from worker.supervisor import Supervisor
+from worker.supervisor import Supervisor, env_hint
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "pictures"
 WAIT_SECONDS = 300
@@ -75,12 +75,16 @@ def _show(supervisor: Supervisor, paths: list[Path], drawings: bool) -> None:
     states = _wait(supervisor, engine, answers)
     seconds = time.monotonic() - started
     _print_tags(engine, paths, answers, states)
-    console.print(f"{len(paths)} uploads in {seconds:.1f} s.")
+    counts = {name: sum(s.status == name for s in states) for name in ("tagged", "review", "dead")}
+    console.print(
+        f"{len(paths)} uploads in {seconds:.1f} s: {counts['tagged']} tagged, "
+        f"{counts['review']} for review, {counts['dead']} dead."
+    )
     if drawings:
         console.print(
-            "These pictures are drawings made by this project; the model learned from "
-            "photographs, so some go to review.\n"
-            "Your own photographs: [bold]./run demo --images DIR[/]"
+            "These pictures are drawings made by this project. The model learned from\n"
+            "photographs of products: of those it tags about half alone; most drawings go to a\n"
+            "person, with its guess. Your own photographs: [bold]./run demo --images DIR[/]"
         )
     _print_similar(engine, paths, answers, states)
     client.close()
@@ -112,9 +116,10 @@ def _print_tags(
 ) -> None:
     table = Table(title="Published tags", title_justify="left", header_style="bold")
     for column in ("picture", "status", "article type", "sub-category", "colour"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, no_wrap=True, min_width=6)
     with transaction(engine) as session:
-        tags = list_tags(session, [answer.id for answer in answers])
+        ids = [answer.id for answer in answers]
+        tags, guesses = list_tags(session, ids), list_guesses(session, ids)
     for path, answer, state in zip(paths, answers, states, strict=True):
         own = tags.get(answer.id, {})
 
@@ -123,6 +128,9 @@ def _print_tags(
             return f"{tag['label']} {tag['confidence']:.0%}" if tag else "–"
 
         article_type = cell("article_type")
+        if answer.id in guesses:
+            label, confidence = guesses[answer.id]
+            article_type = f"[dim]{label}? {confidence:.0%}[/]"
         if state.status == "dead":
             article_type = f"{state.error_code}"
         table.add_row(
@@ -154,9 +162,11 @@ def _print_similar(
     console.print(
         "  SELECT image_id FROM hangtag.image_embeddings ORDER BY embedding <=> $1 LIMIT 5",
         highlight=False,
+        soft_wrap=True,
     )
     for row in found:
-        name = names.get(row.image_id) or Path(unquote(urlsplit(row.uri).path)).name
+        # Of an earlier start: known by the path it was handed in with.
+        name = names.get(row.image_id) or Path((row.external_id or "").rpartition("@")[0]).name
         console.print(f"  {row.distance:.3f}  {name}", highlight=False)
 
 
@@ -173,8 +183,9 @@ def _serve(supervisor: Supervisor) -> None:
         highlight=False,
     )
     console.print(
-        f'In other terminals: eval "$(.venv/bin/hangtag env --data-dir {supervisor.data_dir})"\n'
-        "Ctrl-C ends everything.",
+        f"In other terminals: {env_hint(supervisor.data_dir)}\nCtrl-C ends everything.",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     supervisor.watch()

@@ -7,10 +7,13 @@ import json
 import logging
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +63,7 @@ class Supervisor:
         self._workers = workers
         self._port = console_port
         self._lock: IO[str] | None = None
+        self._port_lock: IO[str] | None = None
         self._postgres: EmbeddedPostgres | None = None
         self._valkey: EmbeddedValkey | None = None
         self._children: list[Child] = []
@@ -128,9 +132,10 @@ class Supervisor:
             self._valkey.stop()
         if self._postgres:
             self._postgres.stop()
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        for lock in (self._port_lock, self._lock):
+            if lock:
+                lock.close()
+        self._port_lock = self._lock = None
 
     @property
     def _state(self) -> Path:
@@ -182,7 +187,7 @@ class Supervisor:
         )
         self._add("reaper", [*hangtag, "reaper"], as_worker, 10)
         if self._port is not None:
-            port = free_port(self._port)
+            port, self._port_lock = free_port(self._port)
             self.console_url = f"http://127.0.0.1:{port}/"
             self._add("console", [sys.executable, "-m", "review"], self._console_env(port), 10)
 
@@ -224,6 +229,13 @@ class Supervisor:
             json.dump(state, file, indent=1)
 
 
+def env_hint(data_dir: Path) -> str:
+    """Return the line that prepares another terminal; it can be pasted from any folder."""
+    program = shutil.which("hangtag") or str(Path(sys.executable).with_name("hangtag"))
+    folder = shlex.quote(str(data_dir.absolute()))
+    return f'eval "$({shlex.quote(program)} env --data-dir {folder})"'
+
+
 def read_environment(data_dir: Path) -> dict[str, str]:
     """Return the settings of a running `hangtag up`. Raises UsageError where none runs."""
     path = data_dir / "up.json"
@@ -257,14 +269,23 @@ def session_secret(data_dir: Path) -> str:
     return secret
 
 
-def free_port(wanted: int) -> int:
-    """Return a port on the loopback: the wanted one, or the next one that is free."""
-    for port in range(wanted, wanted + 100):
+def free_port(wanted: int) -> tuple[int, IO[str]]:
+    """Return a free port on the loopback, the wanted one or one of the next, and its lock.
+
+    The lock is held as long as the port is meant to be ours: the console binds it a moment later,
+    and two installations that start at once must not choose the same one.
+    """
+    for port in range(wanted, min(wanted + 100, 65536)):
+        try:
+            lock = (Path(tempfile.gettempdir()) / f"hangtag-port-{port}.lock").open("a")
+        except OSError:
+            continue  # another user's
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 probe.bind(("127.0.0.1", port))
-                return port
+                return port, lock
             except OSError:
-                continue
-    raise UsageError(f"no free port from {wanted} to {wanted + 99}; name another with --port")
+                lock.close()
+    raise UsageError(f"no free port from {wanted} on; name another with --port")

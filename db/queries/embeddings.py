@@ -18,6 +18,7 @@ class Neighbour:
     article_type: str | None
     sub_category: str | None
     uri: str
+    external_id: str | None
 
 
 def get_embedding(session: Session, image_id: uuid.UUID) -> str | None:
@@ -48,7 +49,7 @@ def list_similar(
         text(
             # The inner query is the contract's own, so that it uses the index.
             f"""
-            SELECT n.image_id, n.distance, n.article_type, n.sub_category, u.uri
+            SELECT n.image_id, n.distance, n.article_type, n.sub_category, u.uri, u.external_id
             FROM (
                 SELECT e.image_id, e.embedding <=> CAST(:embedding AS halfvec) AS distance,
                     e.article_type, e.sub_category

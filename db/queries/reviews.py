@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,6 +257,18 @@ def get_preview(session: Session, item_id: int, operator: str) -> bytes | None:
         {"id": item_id, "operator": operator},
     ).first()
     return bytes(row.jpeg) if row else None
+
+
+def list_guesses(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[str, float]]:
+    """Return the model's first guess, (label, confidence), of uploads with an open item."""
+    rows = session.execute(
+        text(
+            "SELECT image_id, suggested FROM hangtag.review_queue "
+            "WHERE image_id = ANY(CAST(:ids AS uuid[])) AND item = 0"
+        ),
+        {"ids": [str(i) for i in ids]},
+    )
+    return {row.image_id: (row.suggested[0][0], row.suggested[0][1]) for row in rows}
 
 
 def count_open(session: Session) -> int:

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, SAMPLES, run_sql, wait_until
 
 README = (ROOT / "README.md").read_text()
 #: What the README calls them, and what the tests put there.
-PLACES = ("~/photos", "/srv/hangtag", "~/fashion")
+PLACES = ("~/photos", "~/hangtag", "~/fashion")
 #: These run the tests themselves, need an engine, or train for an hour: the tests that stand for
 #: them are named.
 ELSEWHERE = {
@@ -29,7 +29,7 @@ ELSEWHERE = {
     "./run test": "this very run",
     "./run check": ".ci/run",
     "./run install train": "./run install test, which contains it",
-    ".venv/bin/hangtag up --data-dir /srv/hangtag --workers 2": "the fixture `installation`",
+    ".venv/bin/hangtag up --data-dir ~/hangtag --workers 2": "the fixture `installation`",
     ".venv/bin/hangtag train --data ~/fashion": "tests/unit/test_train.py",
     ".venv/bin/hangtag evaluate --data ~/fashion": "tests/integration/test_products.py",
 }
@@ -152,7 +152,7 @@ def installation(
     """`hangtag up` as the README starts it; returns a command with the README's places filled."""
     assert first_demo.returncode == 0
     data = tmp_path_factory.mktemp("data")
-    places = {"~/photos": str(photos), "/srv/hangtag": str(data)}
+    places = {"~/photos": str(photos), "~/hangtag": str(data)}
 
     def fill(command: str) -> str:
         for name, place in places.items():
@@ -161,7 +161,7 @@ def installation(
 
     log = data / "up.log"
     with log.open("wb") as output:
-        command = fill(".venv/bin/hangtag up --data-dir /srv/hangtag --workers 2")
+        command = fill(".venv/bin/hangtag up --data-dir ~/hangtag --workers 2")
         process = subprocess.Popen(shlex.split(command), cwd=clone, stdout=output, stderr=output)
     wait_until(lambda: "Hangtag runs in" in log.read_text(), what="up")
     yield fill
@@ -185,7 +185,7 @@ def test_the_commands_run_as_they_stand(clone: Path, installation: Callable[[str
 
 @pytest.mark.timeout(1000)
 def test_the_queries_run_as_a_reader(clone: Path, installation: Callable[[str], str]) -> None:
-    printed = run(clone, installation(".venv/bin/hangtag env --data-dir /srv/hangtag")).stdout
+    printed = run(clone, installation(".venv/bin/hangtag env --data-dir ~/hangtag")).stdout
     [url] = [
         shlex.split(line)[1].split("=", 1)[1]
         for line in printed.splitlines()
@@ -202,7 +202,7 @@ def test_the_queries_run_as_a_reader(clone: Path, installation: Callable[[str], 
 def test_the_python_of_the_readme_runs(clone: Path, installation: Callable[[str], str]) -> None:
     code = "\n".join(blocks("python"))
     script = (
-        'eval "$(.venv/bin/hangtag env --data-dir /srv/hangtag)"\n'
+        'eval "$(.venv/bin/hangtag env --data-dir ~/hangtag)"\n'
         ".venv/bin/python - <<'CODE'\nimport os\n"
         "database_url = os.environ['HANGTAG_DATABASE_URL']\n"
         f"broker_url = os.environ['HANGTAG_BROKER_URL']\n{code}\nCODE"

@@ -162,3 +162,18 @@ def test_the_command_needs_no_settings_and_prints_a_json_line_a_picture(folder: 
     assert result.stderr.splitlines() == [
         f"{folder}: 1 files without a picture's suffix were left out"
     ]
+
+
+def test_predicting_tells_nobody(tmp_path: Path) -> None:
+    """OpenVINO's telemetry would leave an identifier in the home folder and call a server."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "predict", str(SAMPLES / "polo_green.jpg"), "--jsonl"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("*")) == []

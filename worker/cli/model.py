@@ -64,8 +64,8 @@ def train(
 ) -> None:
     """Fine-tune on labelled pictures, calibrate, export, and measure on the test split.
 
-    About an hour on two cores. Killed or stopped, the same command goes on where it was.
-    Needs the extra: pip install 'hangtag[train]'
+    An hour or two on two cores. Killed or stopped, the same command goes on where it was.
+    Needs the extra `train`: ./run install train
 
     Example: hangtag train --data ~/fashion --run runs/first
     """
@@ -102,7 +102,7 @@ def evaluate(
 ) -> None:
     """Measure a model version on the test split, which no other command reads.
 
-    Needs the extra: pip install 'hangtag[train]'
+    Needs the extra `train`: ./run install train
 
     Example: hangtag evaluate --data ~/fashion
     """

@@ -17,7 +17,7 @@ from worker.cli.output import note, print_json
 from worker.reaper import Reaper
 from worker.settings import load_settings
 from worker.setup import migrate as migrate_database
-from worker.supervisor import Supervisor, read_environment
+from worker.supervisor import Supervisor, env_hint, read_environment
 
 DEFAULT_DATA_DIR = Path(".hangtag")
 
@@ -57,7 +57,7 @@ def up(
     supervisor.start()
     try:
         note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")
-        note(f'In other terminals: eval "$(hangtag env --data-dir {shlex.quote(str(data_dir))})"')
+        note(f"In other terminals: {env_hint(data_dir)}")
         note("Ctrl-C ends it.")
         supervisor.watch()
     except KeyboardInterrupt:
