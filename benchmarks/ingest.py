@@ -179,9 +179,17 @@ def outcome(
         "lost": expected - min(names, final),
         "doubled": uploads - names + inconsistent,
         "without_vector": expected - vectors,
-        "index_used": uses_index(connection, ""),
-        "index_used_filtered": uses_index(connection, "WHERE article_type = 'Tshirts'"),
+        "index_used": wait_for_index(connection, ""),
+        "index_used_filtered": wait_for_index(connection, "WHERE master_category = 'Apparel'"),
     }
+
+
+def wait_for_index(connection: psycopg2.extensions.connection, where: str) -> bool:
+    """Give autovacuum half a minute to tell the planner how many rows there are."""
+    deadline = time.monotonic() + 30
+    while not (used := uses_index(connection, where)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return used
 
 
 def uses_index(connection: psycopg2.extensions.connection, where: str) -> bool:
@@ -194,7 +202,6 @@ def uses_index(connection: psycopg2.extensions.connection, where: str) -> bool:
         f"EXPLAIN SELECT image_id FROM hangtag.image_embeddings {where} "  # noqa: S608 (constants)
         f"ORDER BY embedding <=> '{vector}' LIMIT 10",
     )
-    print("\n".join(str(line) for (line,) in plan)[:400])
     return any("_hnsw_idx" in str(line) for (line,) in plan)
 
 

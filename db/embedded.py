@@ -215,6 +215,8 @@ class EmbeddedPostgres:
             "shared_buffers=128MB",
             "maintenance_work_mem=128MB",
             "jit=off",
+            # Looks for tables with old statistics every few seconds instead of every minute.
+            "autovacuum_naptime=5s",
             *self.settings,
         ]
         options = [part for setting in settings for part in ("-c", setting)]

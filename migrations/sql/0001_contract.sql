@@ -124,7 +124,10 @@ BEGIN
     END IF;
     partition := format('embeddings_g%s', number);
     EXECUTE format('CREATE TABLE hangtag_data.%I PARTITION OF hangtag_data.embeddings '
-                   'FOR VALUES IN (%s)', partition, number);
+                   'FOR VALUES IN (%s) '
+                   -- The planner must learn early that a scan has become dearer than the index.
+                   'WITH (autovacuum_analyze_threshold = 200, '
+                   'autovacuum_analyze_scale_factor = 0.05)', partition, number);
     EXECUTE format('CREATE INDEX %I ON hangtag_data.%I '
                    'USING hnsw (embedding public.halfvec_cosine_ops) '
                    'WITH (m = 16, ef_construction = 64)',

@@ -24,6 +24,11 @@ CREATE TABLE hangtag_data.uploads (
     CONSTRAINT uploads_attempt_check CHECK (attempt >= 0)
 );
 
+-- A queue changes fast; its dead rows and its statistics must not get old.
+ALTER TABLE hangtag_data.uploads SET (
+    autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05
+);
+
 CREATE INDEX uploads_pending_idx ON hangtag_data.uploads (priority desc, available_at, id) WHERE status = 'pending';
 
 CREATE INDEX uploads_dead_idx ON hangtag_data.uploads (finished_at) WHERE status = 'dead';
