@@ -1,7 +1,7 @@
 """Uploads a second, from `hangtag submit` to the last published tag.
 
-    python -m benchmarks.ingest --data ../shared/data --count 2000 --workers 2
-    python -m benchmarks.ingest --data ../shared/data --count 2000 --workers 2 --kill
+    python -m benchmarks.ingest --data DIR --count 2000 --workers 2
+    python -m benchmarks.ingest --data DIR --count 2000 --workers 2 --kill
 
 Writes pictures of the data set out as files, starts `hangtag up` in a folder of its own, hands
 them in, and waits. With --kill a worker child is killed with -9 in the middle of a batch, three

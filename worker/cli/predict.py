@@ -78,7 +78,7 @@ def _collect(things: Sequence[Path]) -> list[Path]:
 def predict_files(
     predictor: Predictor, paths: Sequence[Path], settings: WorkerSettings, embedding: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row a file in order; see DESIGN's contract of `hangtag predict`."""
+    """Yield a row a file, in order; the keys are a contract with other programs."""
     card = predictor.card
 
     def load(path: Path) -> Pixels | PermanentError:
