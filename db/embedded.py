@@ -156,9 +156,7 @@ class EmbeddedPostgres:
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         make_private(self.sockets, self.user)
-        if self.user:
-            for path in (self.cluster, self.sockets, binaries() / "postgres"):
-                open_way(path, self.user)
+        self._open_ways()
         if not self.cluster.exists():
             self._init()
         self.launch()
@@ -166,6 +164,8 @@ class EmbeddedPostgres:
 
     def launch(self) -> None:
         """Start the server process and wait until it answers."""
+        # Again: a folder above that was closed meanwhile is what ended it.
+        self._open_ways()
         deadline = time.monotonic() + START_SECONDS
         while True:
             self.process = self._spawn_server()
@@ -183,6 +183,11 @@ class EmbeddedPostgres:
         if self.process is not None:
             stop_process(self.process, signal.SIGINT, seconds=30)
             self.process = None
+
+    def _open_ways(self) -> None:
+        if self.user:
+            for path in (self.cluster, self.sockets, binaries() / "postgres"):
+                open_way(path, self.user)
 
     def _init(self) -> None:
         """Make the cluster beside its place: one that was killed half made is never used."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,10 +27,37 @@ from worker.setup import migrate
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples" / "pictures"
 TEMPLATE = "hangtag_template"
+PREFIX = "hangtag-tests-"
 
 # What the caller has set for a running Hangtag must not reach the tests.
 for name in [n for n in os.environ if n.startswith("HANGTAG_")]:
     del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each run a temporary folder of its own.
+
+    pytest's common one is closed to all but its owner each time that a run begins; under root the
+    servers of a run beside it, which have another account, lose their files then.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix=PREFIX)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove the run's folder; after a failure it stays, with the logs."""
+    folder = Path(session.config.option.basetemp)
+    if exitstatus == pytest.ExitCode.OK and folder.name.startswith(PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say where the logs of a failed run lie."""
+    if exitstatus != pytest.ExitCode.OK:
+        terminalreporter.write_line(f"logs and files of this run: {config.option.basetemp}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

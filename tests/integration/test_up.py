@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import psycopg2
 import pytest
 
-from tests.conftest import ROOT, SAMPLES, wait_until
+from tests.conftest import ROOT, SAMPLES, run_sql, wait_until
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("HANGTAG_")}
 Up = Callable[[Path], "subprocess.Popen[bytes]"]
@@ -178,6 +179,30 @@ def test_a_process_that_ends_by_itself_is_started_again(up: Up, tmp_path: Path) 
                     if c.pid != reaper.pid and c.status() != psutil.STATUS_ZOMBIE),
         what="a new reaper",
     )  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the server has another account under root alone")
+def test_a_folder_above_that_is_closed_meanwhile_is_opened_again(up: Up, tmp_path: Path) -> None:
+    """The server's account loses its files and ends; it comes back, with what was committed."""
+    folder = tmp_path / "data"
+    up(folder)
+    rows = hangtag(folder, "submit", str(SAMPLES / "polo_green.jpg"), "--wait")
+    url = environment(folder)["HANGTAG_DATABASE_URL"]
+    tmp_path.chmod(0o700)
+    with pytest.raises(psycopg2.OperationalError):
+        run_sql(url, "CHECKPOINT")
+    wait_until(lambda: _queries(url), what="the database")
+    [status] = hangtag(folder, "status", str(rows[0]["id"]))
+    assert status["status"] == rows[0]["status"]
+    more = hangtag(folder, "submit", str(SAMPLES / "watch_steel_blue_dial.jpg"), "--wait")
+    assert more[0]["status"] in ("tagged", "review")
+
+
+def _queries(url: str) -> bool:
+    try:
+        return run_sql(url, "SELECT 1") == [(1,)]
+    except psycopg2.OperationalError:
+        return False
 
 
 def test_a_second_up_in_the_same_folder_is_refused_by_one_line(up: Up, tmp_path: Path) -> None:
