@@ -49,7 +49,11 @@ def to_images(pixels: Tensor) -> Tensor:
 
 
 class TagNetwork(nn.Module):
-    """Backbone → pooled features (N, 1280) → logits an attribute and a unit-length embedding."""
+    """Backbone → pooled features (N, F) → logits an attribute and a unit-length embedding.
+
+    The first `frozen` stages of an EfficientNet backbone keep their ImageNet weights: they see
+    edges and colours, which need no retraining, and cost most of a training step.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class TagNetwork(nn.Module):
         backbone: str = BACKBONE,
         drop_path: float = 0.0,
         dropout: float = 0.0,
+        frozen: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = timm.create_model(
@@ -64,16 +69,55 @@ class TagNetwork(nn.Module):
         )
         features: int = self.backbone.num_features
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({a: nn.Linear(features, sizes[a]) for a in HEAD_ATTRIBUTES})
+        self.heads = nn.ModuleDict({a: nn.Linear(features, sizes[a]) for a in sizes})
         self.embed = nn.Linear(features, EMBEDDING_DIM)
+        self.frozen = frozen
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images (N, 3, H, W), scaled to -1..1, to logits and `embedding` (N, 256)."""
-        pooled = self.backbone(images)
+        pooled = self.features(images)
         dropped = self.dropout(pooled)
         outputs = {attribute: head(dropped) for attribute, head in self.heads.items()}
         outputs["embedding"] = functional.normalize(self.embed(pooled), dim=1)
         return outputs
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images to pooled features (N, F)."""
+        if not self.frozen:
+            pooled: Tensor = self.backbone(images)
+            return pooled
+        return self.late(self.early(images))
+
+    @torch.no_grad()
+    def early(self, images: Tensor) -> Tensor:
+        """Run the frozen stages."""
+        maps: Tensor = self.backbone.bn1(self.backbone.conv_stem(images))
+        for stage in self.backbone.blocks[: self.frozen]:
+            maps = stage(maps)
+        return maps
+
+    def late(self, maps: Tensor) -> Tensor:
+        """Run the stages after the frozen ones."""
+        for stage in self.backbone.blocks[self.frozen :]:
+            maps = stage(maps)
+        maps = self.backbone.bn2(self.backbone.conv_head(maps))
+        pooled: Tensor = self.backbone.forward_head(maps)
+        return pooled
+
+    def train(self, mode: bool = True) -> TagNetwork:
+        """Switch to training; frozen stages keep the statistics they came with."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        if not self.frozen:
+            return []
+        backbone = self.backbone
+        return [backbone.conv_stem, backbone.bn1, *backbone.blocks[: self.frozen]]
 
 
 class ServingNetwork(nn.Module):

@@ -13,10 +13,11 @@ from typing import Any
 
 from errors import UsageError
 from models.card import Card
-from models.data import load_products
+from models.data import Pictures, join, load_products
 from models.evaluate import evaluate, table
 from models.export import export_run, write_card
 from models.labels import LabelSet
+from models.photos import load_backgrounds, load_phone, load_street
 from models.train import Progress, Stage, TrainSettings, train
 
 
@@ -41,12 +42,12 @@ def run_recipe(
 ) -> tuple[Path, str]:
     """Train, export, evaluate; return the version's folder and the table of figures."""
     height, width = settings.stages[-1].height, settings.stages[-1].width
-    pictures = load_products(data, height, width)
-    label_set = LabelSet.from_rows(pictures.labels)
+    pictures, label_set = load_all(data, height, width)
     run.mkdir(parents=True, exist_ok=True)
     label_set.save(run / "labels.json")
     start = weights / settings.start_from if settings.start_from else None
-    train(pictures, label_set, run, settings, progress, start)
+    backgrounds = load_backgrounds(data, height, width)
+    train(pictures, label_set, run, settings, progress, start, backgrounds)
     folder = export_run(run, weights, pictures, height, width, version)
     card = Card.load(folder)
     figures = evaluate(card, pictures, data)
@@ -54,9 +55,19 @@ def run_recipe(
     return folder, table(figures)
 
 
+def load_all(
+    data: Path, height: int, width: int, label_set: LabelSet | None = None
+) -> tuple[Pictures, LabelSet]:
+    """Read products, and the photographs with coarse labels where their files are there."""
+    products = load_products(data, height, width)
+    label_set = label_set or LabelSet.from_rows(products.labels)
+    photos = [load(data, label_set, height, width) for load in (load_phone, load_street)]
+    return join(products, *(p for p in photos if p is not None)), label_set
+
+
 def measure(card: Card, data: Path) -> tuple[dict[str, Any], str]:
     """Evaluate a version; return figures and their table. Notes where the data are others."""
-    pictures = load_products(data, card.height, card.width)
+    pictures, _ = load_all(data, card.height, card.width, card.labels())
     figures = evaluate(card, pictures, data)
     text = table(figures)
     if pictures.digest != card.raw["data"]["sha256"]:

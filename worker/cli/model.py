@@ -57,6 +57,12 @@ def train(
     strength: Annotated[
         float, typer.Option(min=0, max=2, help="How much training pictures are changed.")
     ] = 1.0,
+    frozen: Annotated[
+        int, typer.Option(min=0, max=7, help="Stages of the backbone that are not retrained.")
+    ] = 3,
+    photos: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of photographs in each batch.")
+    ] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     make_default: Annotated[
         bool, typer.Option("--default/--no-default", help="Serve it where nobody chose another.")
@@ -78,6 +84,8 @@ def train(
         learning_rate=learning_rate,
         strength=strength,
         start_from=start_from,
+        frozen=frozen,
+        photos=photos,
         seed=seed,
     )
     with progress_bar("training", 1) as bar:

@@ -1,0 +1,154 @@
+"""Photographs of social services with coarse labels: phone pictures, and garments in the street.
+
+They teach what a catalogue does not show: worn and creased garments, any background, bad light.
+A coarse label names several article types that count as right (`coarse_labels.json`).
+Needs pandas and pyarrow (the `train` extra).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.data import UNKNOWN, Pictures, decode_all, split_of
+from models.labels import ATTRIBUTES, LabelSet
+from models.pictures import decode
+from models.transforms import to_pixels
+
+PHONE_FILE = "phone_photos.parquet"
+STREET_FILE = "street_photos.parquet"
+COARSE_LABELS = Path(__file__).with_name("coarse_labels.json")
+#: More of these few go to certification and test than of the catalogue's.
+PHOTO_SPLITS = {"train": 0.64, "select": 0.1, "certify": 0.13, "test": 0.13}
+#: Smallest share of a street photograph that a garment's box must cover to be cut out.
+MIN_BOX = 0.001
+#: Backgrounds are cut from street photographs where so much of a box is no person.
+BACKGROUND_SHARE = 0.98
+
+
+def coarse_types(dataset: str, label_set: LabelSet) -> dict[str, frozenset[str]]:
+    """Article types that count as right for each coarse label of `phone` or `street`."""
+    raw = json.loads(COARSE_LABELS.read_text())[dataset]
+    known = label_set.names["article_type"]
+    found: dict[str, frozenset[str]] = {}
+    for names, types in raw.items():
+        if isinstance(types, Mapping):
+            master = types["master_category"]
+            types = [kind for kind in known if label_set.parents[kind][1] == master]
+        for name in names.split(", "):
+            found[name] = frozenset(types) & frozenset(known)
+    return {name: types for name, types in found.items() if types}
+
+
+def load_phone(folder: Path, label_set: LabelSet, height: int, width: int) -> Pictures | None:
+    """Read phone pictures; None where the file is not there. A sender lies in one split."""
+    path = folder / PHONE_FILE
+    if not path.is_file():
+        return None
+    table = pd.read_parquet(path)
+    types = coarse_types("phone", label_set)
+    used = table[table["label"].isin(list(types))].reset_index(drop=True)
+    pixels, keep = decode_all(list(used["jpeg"]), height, width)
+    used = used[keep]
+    return _pictures(
+        "phone",
+        used["image"].to_numpy(dtype=str),
+        pixels,
+        [str(sender) for sender in used["sender_id"]],
+        [types[label] for label in used["label"]],
+        {"no_coarse_label": len(table) - len(keep), "undecodable": int((~keep).sum())},
+    )
+
+
+def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> Pictures | None:
+    """Cut garments out of street photographs; None where the file is not there.
+
+    All garments of a photograph lie in one split.
+    """
+    path = folder / STREET_FILE
+    if not path.is_file():
+        return None
+    types = coarse_types("street", label_set)
+    ids, groups, pixels, coarse = [], [], [], []
+    for row, picture, garments in _annotated(path):
+        for number, garment in enumerate(garments):
+            left, top, right, bottom = garment["box"]
+            box = (left, top, max(right, left + 1), max(bottom, top + 1))
+            area = (box[2] - box[0]) * (box[3] - box[1]) / (picture.width * picture.height)
+            if garment["label"] not in types or area < MIN_BOX:
+                continue
+            ids.append(f"{row}-{number}")
+            groups.append(row)
+            pixels.append(to_pixels(picture.crop(box), height, width))
+            coarse.append(types[garment["label"]])
+    return _pictures("street", np.array(ids), np.stack(pixels), groups, coarse, {})
+
+
+def load_backgrounds(
+    folder: Path, height: int, width: int, seed: int = 0, each: int = 4
+) -> NDArray[np.uint8]:
+    """Cut backgrounds (M, H, W, 3) from the training split's street photographs.
+
+    Empty where the file is not there: then products stay on white.
+    """
+    path = folder / STREET_FILE
+    if not path.is_file():
+        return np.empty((0, height, width, 3), dtype=np.uint8)
+    random = np.random.default_rng(seed)
+    patches = []
+    for row, picture, _ in _annotated(path, with_map=True):
+        if split_of(row, seed, PHOTO_SPLITS) != "train":
+            continue
+        classes = np.asarray(picture.info["label_map"])
+        for _ in range(each):
+            side = int(random.integers(picture.width // 6, picture.width // 2))
+            tall = min(picture.height - 1, side * height // width)
+            left = int(random.integers(0, picture.width - side))
+            top = int(random.integers(0, picture.height - tall))
+            box = classes[top : top + tall, left : left + side]
+            if (box == 0).mean() >= BACKGROUND_SHARE:
+                cut = picture.crop((left, top, left + side, top + tall))
+                patches.append(np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR)))
+    return np.stack(patches) if patches else np.empty((0, height, width, 3), dtype=np.uint8)
+
+
+def _annotated(
+    path: Path, with_map: bool = False
+) -> Iterator[tuple[str, Image.Image, list[dict[str, object]]]]:
+    """Yield id, picture and garments of the photographs that have pixel labels."""
+    table = pd.read_parquet(path)
+    for row in table[table["garments"].notna()].itertuples():
+        picture = decode(row.jpeg, min_side=10_000)
+        if with_map:
+            picture.info["label_map"] = Image.open(io.BytesIO(row.label_map))
+        yield str(row.id), picture, json.loads(row.garments)
+
+
+def _pictures(
+    source: str,
+    ids: NDArray[np.str_],
+    pixels: NDArray[np.uint8],
+    groups: Sequence[str],
+    coarse: Sequence[frozenset[str]],
+    dropped: Mapping[str, int],
+) -> Pictures:
+    digest = hashlib.sha256(pixels.tobytes())
+    digest.update("\n".join(map(str, map(sorted, coarse))).encode())
+    return Pictures(
+        ids=ids,
+        pixels=pixels,
+        labels={a: np.full(len(ids), UNKNOWN) for a in ATTRIBUTES},
+        split=np.array([split_of(group, 0, PHOTO_SPLITS) for group in groups]),
+        digest=digest.hexdigest(),
+        dropped={f"{source}_{reason}": count for reason, count in dropped.items()},
+        source=np.full(len(ids), source),
+        coarse=list(coarse),
+    )
