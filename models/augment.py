@@ -7,15 +7,16 @@ Needs torch (the `train` extra).
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from models.network import to_images
 
@@ -119,9 +120,7 @@ def augment(
         # Sampling outside gives 0; shifting by 1 first makes that 0 white.
         moved = functional.grid_sample(images - 1, grid, align_corners=False) + 1
     else:
-        moved = functional.grid_sample(
-            images, grid, align_corners=False, padding_mode="reflection"
-        )
+        moved = functional.grid_sample(images, grid, align_corners=False, padding_mode="reflection")
     moved = _soften(moved, generator, strength.blur)
     gain = 1 + uniform(-strength.light, strength.light, 1, 1, 1)
     offset = uniform(-0.7, 0.7, 1, 1, 1) * strength.light
@@ -146,13 +145,16 @@ def _compress(images: Tensor, generator: torch.Generator, chance: float) -> Tens
     rows = (torch.rand(len(images), generator=generator) < chance).nonzero()[:, 0].tolist()
     qualities = torch.randint(30, 90, (len(rows),), generator=generator).tolist()
     for row, quality in zip(rows, qualities, strict=True):
-        file = encode_jpeg(((images[row] + 1) * 127.5).to(torch.uint8), quality=quality)
-        images[row] = decode_jpeg(file).float() / 127.5 - 1
+        pixels = ((images[row] + 1) * 127.5).to(torch.uint8).permute(1, 2, 0).numpy()
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+        again = torch.from_numpy(np.array(Image.open(file)))
+        images[row] = again.permute(2, 0, 1).float() / 127.5 - 1
     return images
 
 
 def _erase(images: Tensor, generator: torch.Generator, chance: float) -> Tensor:
-    """Cover a random box of some pictures with one colour (Zhong et al., 'Random erasing', 2017)."""
+    """Cover a box of some pictures with one colour (Zhong et al., 'Random erasing', 2017)."""
     rows = (torch.rand(len(images), generator=generator) < chance).nonzero()[:, 0].tolist()
     height, width = images.shape[2:]
     for row in rows:

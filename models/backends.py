@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import UsageError
-from models.labels import HEAD_ATTRIBUTES, LabelSet
 
-#: Outputs of the served network, in order.
-OUTPUTS = (*HEAD_ATTRIBUTES, "embedding")
+#: Outputs of a served network by name: logits of each head, `source` and `embedding`, and
+#: `fashion_similarity` where the version has one.
 Outputs = dict[str, NDArray[np.float32]]
 
 
@@ -30,7 +29,7 @@ def import_openvino() -> ModuleType:
 
 
 class Backend(Protocol):
-    """Maps uint8 pixels (N, H, W, 3) to logits (N, labels) and `embedding` (N, 256)."""
+    """Maps uint8 pixels (N, H, W, 3) to logits (N, labels) a head and `embedding` (N, 256)."""
 
     def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Run the network on a batch."""
@@ -55,32 +54,27 @@ class OpenVinoBackend:
             },
         )
         self._request = self._compiled.create_infer_request()
+        self._names = [output.get_any_name() for output in self._compiled.outputs]
 
     def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Run the network on a batch."""
         results = self._request.infer([pixels])
-        return {name: np.array(results[i]) for i, name in enumerate(OUTPUTS)}
+        return {name: np.array(results[i]) for i, name in enumerate(self._names)}
 
 
 class TorchBackend:
     """The same weights in torch (the `train` extra), for training, GPUs and comparison."""
 
-    def __init__(self, folder: Path, labels: LabelSet) -> None:
+    def __init__(self, folder: Path) -> None:
         import torch
-        from safetensors.torch import load_file
 
-        from models.network import ServingNetwork, TagNetwork
+        from models.network import load_network
 
-        network = TagNetwork({a: len(labels.names[a]) for a in HEAD_ATTRIBUTES})
-        state = load_file(folder / "network.safetensors")
-        network.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-        )
         self._torch = torch
-        self._network = ServingNetwork(network).eval()
+        self._network = load_network(folder)
 
     def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Run the network on a batch."""
         with self._torch.inference_mode():
             values = self._network(self._torch.from_numpy(pixels))
-        return {name: value.numpy() for name, value in zip(OUTPUTS, values, strict=True)}
+        return {n: v.numpy() for n, v in zip(self._network.names, values, strict=True)}

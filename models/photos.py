@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def load_backgrounds(
     random = np.random.default_rng(seed)
     patches = []
     for row, picture, _ in _annotated(path, with_map=True):
-        if split_of(row, seed, PHOTO_SPLITS) != "train":
+        if split_of(row, 0, PHOTO_SPLITS) != "train":  # as in `_pictures`, whatever the seed
             continue
         classes = np.asarray(picture.info["label_map"])
         for _ in range(each):
@@ -122,14 +123,14 @@ def load_backgrounds(
 
 def _annotated(
     path: Path, with_map: bool = False
-) -> Iterator[tuple[str, Image.Image, list[dict[str, object]]]]:
+) -> Iterator[tuple[str, Image.Image, list[dict[str, Any]]]]:
     """Yield id, picture and garments of the photographs that have pixel labels."""
     table = pd.read_parquet(path)
-    for row in table[table["garments"].notna()].itertuples():
-        picture = decode(row.jpeg, min_side=10_000)
+    for row in table[table["garments"].notna()].to_dict("records"):
+        picture = decode(row["jpeg"], min_side=10_000)
         if with_map:
-            picture.info["label_map"] = Image.open(io.BytesIO(row.label_map))
-        yield str(row.id), picture, json.loads(row.garments)
+            picture.info["label_map"] = Image.open(io.BytesIO(row["label_map"]))
+        yield str(row["id"]), picture, json.loads(row["garments"])
 
 
 def _pictures(

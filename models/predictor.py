@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats, softmax
 from models.card import Card, version_folder
-from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
+from models.labels import SOURCES, LabelSet
 from models.transforms import Pixels
 
 
@@ -22,13 +22,14 @@ class Prediction:
 
     `tags[attribute]` is (label, calibrated confidence); `top5` the likeliest article types;
     `fashion_score` 0..1, low for what is no fashion item; `embedding` float32 (256,), unit
-    length.
+    length; `source` one of `labels.SOURCES`, what the picture looks like.
     """
 
     tags: dict[str, tuple[str, float]]
     top5: list[tuple[str, float]]
     fashion_score: float
     embedding: NDArray[np.float32]
+    source: str = SOURCES[0]
 
 
 class Predictor:
@@ -59,8 +60,9 @@ class Predictor:
         outputs = self._backend.infer(np.stack(pixels))
         probabilities = self.probabilities(outputs)
         scores = fashion_scores(outputs, self.card)
+        looks = sources(outputs)
         return [
-            self._prediction(row, probabilities, outputs, float(scores[row]))
+            self._prediction(row, probabilities, outputs, float(scores[row]), str(looks[row]))
             for row in range(len(pixels))
         ]
 
@@ -69,7 +71,12 @@ class Predictor:
         return calibrated(outputs, self.labels, self.card.temperatures)
 
     def _prediction(
-        self, row: int, probabilities: dict[str, Floats], outputs: Outputs, score: float
+        self,
+        row: int,
+        probabilities: dict[str, Floats],
+        outputs: Outputs,
+        score: float,
+        source: str,
     ) -> Prediction:
         chosen = choose_labels({a: p[row : row + 1] for a, p in probabilities.items()}, self.labels)
         types = probabilities["article_type"][row]
@@ -83,21 +90,24 @@ class Predictor:
             top5=[(names[i], float(types[i])) for i in top],
             fashion_score=score,
             embedding=outputs["embedding"][row],
+            source=source,
         )
 
 
-def choose_labels(
-    probabilities: Mapping[str, Floats], labels: LabelSet
-) -> dict[str, tuple[NDArray[np.int64], Floats]]:
+#: For each attribute the number of the chosen label (N,) and its confidence (N,).
+Chosen = dict[str, tuple[NDArray[np.int64], Floats]]
+
+
+def choose_labels(probabilities: Mapping[str, Floats], labels: LabelSet) -> Chosen:
     """Choose one label an attribute: its number (N,) and its confidence (N,).
 
     The categories are those of the chosen type, so that tags never contradict each other; their
     confidence is the sum over all types of the category. Serving, thresholds and evaluation all
     choose here.
     """
-    chosen: dict[str, tuple[NDArray[np.int64], Floats]] = {}
+    chosen: Chosen = {}
     rows = np.arange(len(probabilities["article_type"]))
-    for attribute in ATTRIBUTES:
+    for attribute in labels.attributes:
         values = probabilities[attribute]
         if attribute in labels.summing:
             above = labels.summing[attribute].argmax(axis=1)
@@ -112,22 +122,39 @@ def calibrated(
     outputs: Outputs, labels: LabelSet, temperatures: Mapping[str, float]
 ) -> dict[str, Floats]:
     """Softmax each head at its temperature; add types up to categories."""
-    found = {a: softmax(outputs[a], temperatures[a]) for a in HEAD_ATTRIBUTES}
+    found = {a: softmax(outputs[a], temperatures[a]) for a in labels.heads}
     for attribute, matrix in labels.summing.items():
         found[attribute] = found["article_type"] @ matrix
     return found
 
 
+def sources(outputs: Outputs) -> NDArray[np.str_]:
+    """Tell which of `SOURCES` each picture (N,) looks like; all the first without such a head."""
+    if "source" not in outputs:
+        return np.full(len(outputs["embedding"]), SOURCES[0])
+    names: NDArray[np.str_] = np.array(SOURCES)[outputs["source"].argmax(axis=1)]
+    return names
+
+
 def fashion_scores(outputs: Outputs, card: Card) -> Floats:
     """Score (N,) in 0..1: how much a picture looks like anything the model was trained on.
 
-    The free energy of the type logits (Liu et al., 'Energy-based out-of-distribution
-    detection', 2020), put on a scale where product pictures lie near 1.
+    `familiarity`, put on a scale where most pictures of fashion lie near 1.
     """
-    energy = energies(outputs["article_type"])
-    scaled = (energy - card.fashion["midpoint"]) / card.fashion["scale"]
-    score: Floats = 1 / (1 + np.exp(-scaled))
+    scaled = (familiarity(outputs) - card.fashion["midpoint"]) / card.fashion["scale"]
+    score: Floats = 1 / (1 + np.exp(-np.clip(scaled, -60, 60)))
     return score
+
+
+def familiarity(outputs: Outputs) -> Floats:
+    """How well (N,) pictures fit those of training: their similarity to the nearest centre.
+
+    Without one, the free energy of the type logits (Liu et al., 'Energy-based out-of-distribution
+    detection', 2020).
+    """
+    if "fashion_similarity" in outputs:
+        return outputs["fashion_similarity"]
+    return energies(outputs["article_type"])
 
 
 def energies(logits: NDArray[np.float32]) -> Floats:

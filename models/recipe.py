@@ -8,16 +8,22 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from errors import UsageError
 from models.card import Card
-from models.data import Pictures, join, load_products
-from models.evaluate import evaluate, table
+from models.data import Pictures, join
+from models.evaluate import evaluate, measure_all, table
+from models.evidence import Evidence
 from models.export import export_run, write_card
+from models.importers import load_dataset
 from models.labels import LabelSet
 from models.photos import load_backgrounds, load_phone, load_street
+from models.processes import joined_processes
+from models.promise import changes, with_promise
 from models.train import Progress, Stage, TrainSettings, train
 
 
@@ -39,15 +45,21 @@ def run_recipe(
     version: str | None,
     settings: TrainSettings,
     progress: Progress | None = None,
-) -> tuple[Path, str]:
-    """Train, export, evaluate; return the version's folder and the table of figures."""
+) -> tuple[Path, str] | None:
+    """Train, export, evaluate; return the version's folder and the table of figures.
+
+    Of several processes (`models.processes`) the first exports and evaluates; others get None.
+    """
     height, width = settings.stages[-1].height, settings.stages[-1].width
     pictures, label_set = load_all(data, height, width)
     run.mkdir(parents=True, exist_ok=True)
     label_set.save(run / "labels.json")
     start = weights / settings.start_from if settings.start_from else None
     backgrounds = load_backgrounds(data, height, width)
-    train(pictures, label_set, run, settings, progress, start, backgrounds)
+    with joined_processes() as processes:
+        train(pictures, label_set, run, settings, progress, start, backgrounds, processes)
+    if not processes.first:
+        return None
     folder = export_run(run, weights, pictures, height, width, version)
     card = Card.load(folder)
     figures = evaluate(card, pictures, data)
@@ -59,20 +71,39 @@ def load_all(
     data: Path, height: int, width: int, label_set: LabelSet | None = None
 ) -> tuple[Pictures, LabelSet]:
     """Read products, and the photographs with coarse labels where their files are there."""
-    products = load_products(data, height, width)
+    products = load_dataset(data, height, width)
     label_set = label_set or LabelSet.from_rows(products.labels)
     photos = [load(data, label_set, height, width) for load in (load_phone, load_street)]
     return join(products, *(p for p in photos if p is not None)), label_set
 
 
-def measure(card: Card, data: Path) -> tuple[dict[str, Any], str]:
-    """Evaluate a version; return figures and their table. Notes where the data are others."""
+@dataclass(frozen=True)
+class Measurement:
+    """A version measured: its figures, and all that they were computed from.
+
+    The evidence's card has the thresholds that were measured; `changes` says, a line each, how
+    they differ from the version's own. `text` is the table for a terminal.
+    """
+
+    evidence: Evidence
+    figures: dict[str, Any]
+    text: str
+    changes: Sequence[str]
+
+
+def measure(card: Card, data: Path, promise: float | None = None) -> Measurement:
+    """Measure a version on the test split, with another promise's thresholds where one is named.
+
+    Changes no file. Notes where the data are others.
+    """
     pictures, _ = load_all(data, card.height, card.width, card.labels())
-    figures = evaluate(card, pictures, data)
+    promised = card if promise is None else with_promise(card, pictures, promise)
+    evidence = Evidence.collect(promised, pictures, data)
+    figures = measure_all(evidence)
     text = table(figures)
     if pictures.digest != card.raw["data"]["sha256"]:
         text += "\nnote: these are not the data it was trained on; its test pictures may differ"
-    return json.loads(json.dumps(figures)), text
+    return Measurement(evidence, json.loads(json.dumps(figures)), text, changes(card, promised))
 
 
 def current_commit() -> str | None:

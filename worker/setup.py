@@ -54,7 +54,7 @@ def register_folder(engine: Engine, folder: Path) -> str:
     labels = card.labels()
     with transaction(engine) as session:
         upsert_labels(session, "master_category", _tops(labels.names["master_category"]), None)
-        masters = dict(labels.parents.values())
+        masters = {sub: top for sub, top in labels.parents.values() if sub}
         upsert_labels(session, "sub_category", masters.items(), "master_category")
         subs = {kind: sub for kind, (sub, _) in labels.parents.items()}
         upsert_labels(session, "article_type", subs.items(), "sub_category")

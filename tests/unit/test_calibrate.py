@@ -14,7 +14,6 @@ from models.calibrate import (
     try_threshold,
     upper_error,
 )
-from models.export import certified_rule
 
 
 def draw_logits(
@@ -173,21 +172,3 @@ def test_the_error_weighs_each_gap_by_its_share_of_pictures() -> None:
 
 def test_a_confidence_of_one_that_is_always_wrong_is_the_worst() -> None:
     assert expected_calibration_error(np.ones(5), np.zeros(5, bool)) == pytest.approx(1)
-
-
-def test_a_rule_that_breaks_its_promise_on_certify_is_made_stricter() -> None:
-    """`select` was lucky: on `certify` the pictures between 0.5 and 0.9 are wrong more often."""
-    confidence = np.concatenate([np.full(3000, 0.95), np.full(1000, 0.7)])
-    lucky = np.ones(4000, dtype=bool)
-    honest = lucky.copy()
-    honest[3000:3200] = False
-    rule = certified_rule(
-        {"select": confidence, "certify": confidence}, {"select": lucky, "certify": honest}, 0.98
-    )
-    assert rule["threshold"] > 1  # all candidates are the same threshold, and it fails
-    lucky[3000:3060] = False  # now stricter candidates leave the doubtful ones out
-    rule = certified_rule(
-        {"select": confidence, "certify": confidence}, {"select": lucky, "certify": honest}, 0.98
-    )
-    assert rule["threshold"] == 0.95
-    assert rule["certify"]["upper"] <= 0.02

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-HEAVY = ("torch", "torchvision", "timm", "openvino", "pandas", "scipy", "sklearn")
+HEAVY = ("matplotlib", "torch", "torchvision", "timm", "openvino", "pandas", "scipy", "sklearn")
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -140,3 +140,81 @@ def test_adding_up_keeps_probabilities_adding_up_to_one(labels: LabelSet) -> Non
     assert labels.names["sub_category"] == ("Bottomwear", "Shoes", "Topwear")
     assert np.allclose(found["sub_category"], [0.2, 0.1, 0.7])
     assert np.allclose(found["master_category"], [0.9, 0.1])
+
+
+# Data sets that do not know everything
+
+
+def known(**columns: list[str]) -> dict[str, list[str]]:
+    """Rows of which the named attributes are known."""
+    rows = len(columns["article_type"])
+    return {a: columns.get(a, [""] * rows) for a in ATTRIBUTES}
+
+
+def test_an_attribute_that_nobody_named_is_left_out() -> None:
+    labels = LabelSet.from_rows(
+        known(article_type=["Shirts", "Heels"], base_colour=["Red", ""], gender=["", ""])
+    )
+    assert labels.attributes == labels.heads == ("article_type", "base_colour")
+    assert labels.names["base_colour"] == ("Red",)
+    assert labels.names["gender"] == ()
+    assert labels.summing == {}
+
+
+def test_attributes_come_coarse_to_fine_and_heads_without_the_categories(
+    labels: LabelSet,
+) -> None:
+    assert labels.attributes == ATTRIBUTES
+    assert labels.heads == HEAD_ATTRIBUTES
+
+
+def test_rows_without_a_type_have_no_part_in_the_tree() -> None:
+    labels = LabelSet.from_rows(
+        known(article_type=["Shirts", ""], sub_category=["Topwear", "Stray"], usage=["", "Home"])
+    )
+    assert labels.names["article_type"] == ("Shirts",)
+    assert labels.names["sub_category"] == ("Topwear",)
+    assert labels.names["usage"] == ("Home",)
+
+
+def test_master_categories_without_sub_categories_stay_apart() -> None:
+    labels = LabelSet.from_rows(
+        known(
+            article_type=["Shirts", "Heels", "Heels"],
+            master_category=["Apparel", "Footwear", "Footwear"],
+        )
+    )
+    assert labels.parents == {"Shirts": ("", "Apparel"), "Heels": ("", "Footwear")}
+    assert labels.attributes == ("master_category", "article_type")
+    assert labels.names["article_type"] == ("Heels", "Shirts")
+    assert labels.summing["master_category"].tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_path_with_names_counts_more_than_rows_without() -> None:
+    labels = LabelSet.from_rows(
+        known(
+            article_type=["Heels", "Heels", "Heels"],
+            sub_category=["", "", "Shoes"],
+            master_category=["", "", "Footwear"],
+        )
+    )
+    assert labels.parents == {"Heels": ("Shoes", "Footwear")}
+
+
+def test_a_level_of_categories_that_a_type_lacks_is_left_out() -> None:
+    """A tag of that type would have no label there."""
+    labels = LabelSet.from_rows(
+        known(
+            article_type=["Shirts", "Heels"],
+            sub_category=["Topwear", ""],
+            master_category=["Apparel", "Footwear"],
+        )
+    )
+    assert labels.attributes == ("master_category", "article_type")
+    assert set(labels.summing) == {"master_category"}
+
+
+def test_a_label_set_with_gaps_is_loaded_again(tmp_path: Path) -> None:
+    labels = LabelSet.from_rows(known(article_type=["Shirts"], usage=["Casual"]))
+    labels.save(tmp_path / "labels.json")
+    assert LabelSet.load(tmp_path / "labels.json") == labels

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from models.card import Card
+from models.card import NEVER, Card
 from models.labels import ATTRIBUTES
 from models.predictor import Prediction, Predictor
 from tests.conftest import ROOT, SAMPLES
-from worker.cli.predict import predict_files
+from worker.cli.predict import _short, predict_files
 from worker.settings import WorkerSettings
 
 KEYS = [
@@ -83,12 +83,13 @@ def test_the_vector_comes_only_when_it_is_asked_for(predictor: Predictor, folder
     assert sum(v * v for v in row["embedding"]) == pytest.approx(1, abs=1e-4)
 
 
-def test_the_decision_follows_the_thresholds_of_the_card(
+def test_the_decision_follows_the_card_s_thresholds_for_what_the_picture_looks_like(
     predictor: Predictor, card: Card, predictions: dict[str, Prediction]
 ) -> None:
     rows = rows_of(predictor, [SAMPLES / name for name in predictions])
-    for row in rows:
-        sure = row["confidence"] >= card.thresholds["article_type"]
+    for row, prediction in zip(rows, predictions.values(), strict=True):
+        least = card.thresholds_for(prediction.source).get("article_type", NEVER)
+        sure = row["confidence"] >= least
         fashion = row["fashion_score"] >= card.fashion["threshold"]
         reason = None if sure and fashion else "below_threshold" if fashion else "not_fashion"
         assert row["decision"] == ("review" if reason else "accept")
@@ -129,6 +130,21 @@ def test_a_file_over_the_limit_gives_an_error_and_the_run_goes_on(
     rows = rows_of(predictor, [large, folder / "watch.jpg"], max_bytes=limit)
     assert rows[0]["code"] == "too_large"
     assert "article_type" in rows[1]
+
+
+def test_the_short_line_names_type_and_colour(predictor: Predictor, folder: Path) -> None:
+    (row,) = rows_of(predictor, [folder / "watch.jpg"])
+    colour = row["tags"]["base_colour"]["label"]
+    start = f"{folder / 'watch.jpg'}: {row['article_type']} {row['confidence']:.0%}, {colour} ("
+    assert _short(row).startswith(start)
+
+
+def test_the_short_line_of_a_model_without_colours_names_none(
+    predictor: Predictor, folder: Path
+) -> None:
+    (row,) = rows_of(predictor, [folder / "watch.jpg"])
+    del row["tags"]["base_colour"]
+    assert f"{row['article_type']} {row['confidence']:.0%} ({row['decision']}" in _short(row)
 
 
 @pytest.mark.timeout(30)

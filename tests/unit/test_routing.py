@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from models.backends import Outputs
+from models.card import Card
 from models.evaluate import published_tags
-from models.labels import ATTRIBUTES
-from models.predictor import Prediction, Predictor, choose_labels, fashion_scores
+from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
+from models.predictor import Prediction, Predictor, choose_labels
 from models.transforms import Pixels
 from worker.routing import Route, route
 
@@ -84,15 +89,101 @@ def test_published_attributes_come_coarse_to_fine() -> None:
     assert list(way.published) == sorted(way.published, key=ATTRIBUTES.index)
 
 
+def test_an_attribute_without_a_threshold_is_not_published() -> None:
+    way = route(prediction(default=1.0), {"article_type": 0.8, "gender": 0.8}, 0.5)
+    assert way.published == ("master_category", "sub_category", "article_type", "gender")
+
+
+def test_without_any_threshold_nothing_is_accepted() -> None:
+    assert route(prediction(default=1.0), {}, 0.5) == Route("review", "below_threshold", ())
+
+
+def test_only_tags_that_the_model_gives_are_published() -> None:
+    alone = Prediction({"article_type": ("Shirts", 0.9)}, [], 0.9, np.zeros(256, np.float32))
+    assert route(alone, THRESHOLDS, 0.5) == Route("accept", None, ("article_type",))
+
+
+# Evaluation and worker
+
+
 def test_evaluation_publishes_what_the_worker_would(
     predictor: Predictor, sample_pixels: dict[str, Pixels]
 ) -> None:
     """The card's figures are those of the rule that is served."""
-    pixels = np.stack(list(sample_pixels.values()))
-    outputs = predictor._backend.infer(pixels)
+    assert agreed(predictor, np.stack(list(sample_pixels.values())))
+
+
+class Fixed:
+    """A backend that gives the outputs it was made with, whatever the pictures."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+
+    def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
+        return self.outputs
+
+
+def agreed(predictor: Predictor, pixels: NDArray[np.uint8]) -> list[tuple[str, set[str]]]:
+    """See that evaluation and worker publish the same; return source and tags of each picture."""
+    card, outputs = predictor.card, predictor._backend.infer(pixels)
     chosen = choose_labels(predictor.probabilities(outputs), predictor.labels)
-    published = published_tags(chosen, fashion_scores(outputs, predictor.card), predictor.card)
-    thresholds, fashion = predictor.card.thresholds, predictor.card.fashion["threshold"]
-    for row, prediction in enumerate(predictor.predict(list(pixels))):
-        by_rule = route(prediction, thresholds, fashion).published
-        assert set(by_rule) == {a for a in ATTRIBUTES if published[a][row]}
+    published = published_tags(chosen, outputs, card)
+    found = []
+    for row, one in enumerate(predictor.predict(list(pixels))):
+        way = route(one, card.thresholds_for(one.source), card.fashion["threshold"])
+        assert set(way.published) == {a for a in published if published[a][row]}
+        found.append((one.source, set(way.published)))
+    return found
+
+
+@pytest.fixture
+def both_sources(tmp_path: Path) -> Predictor:
+    """A model with thresholds for products and photographs, and 300 answers of all kinds."""
+    rows: dict[str, list[str]] = {a: ["one", "two", "three"] for a in ATTRIBUTES}
+    LabelSet.from_rows(rows).save(tmp_path / "labels.json")
+    card = Card(
+        version="v",
+        folder=tmp_path,
+        height=1,
+        width=1,
+        temperatures=dict.fromkeys(HEAD_ATTRIBUTES, 1.0),
+        thresholds={
+            "catalogue": dict.fromkeys(ATTRIBUTES, 0.5),
+            "photo": {"master_category": 0.6, "sub_category": 0.7, "article_type": 0.8},
+        },
+        fashion={"midpoint": 0.0, "scale": 1.0, "threshold": 0.3},
+        raw={},
+    )
+    random = np.random.default_rng(0)
+    outputs = {a: random.normal(0, 2, (300, 3)).astype(np.float32) for a in HEAD_ATTRIBUTES}
+    outputs["source"] = random.normal(0, 1, (300, 2)).astype(np.float32)
+    outputs["embedding"] = np.zeros((300, 256), dtype=np.float32)
+    outputs["fashion_similarity"] = random.normal(0, 1, 300).astype(np.float32)
+    return Predictor(card, Fixed(outputs))
+
+
+def test_pictures_that_look_like_photographs_have_thresholds_of_their_own(
+    both_sources: Predictor,
+) -> None:
+    """Evaluation and worker agree on them too."""
+    found = agreed(both_sources, np.zeros((300, 1, 1, 3), dtype=np.uint8))
+    outputs = both_sources._backend.infer(np.zeros((300, 1, 1, 3), dtype=np.uint8))
+    sure = both_sources.probabilities(outputs)["article_type"].max(axis=1)
+    fashion = outputs["fashion_similarity"] >= np.log(0.3 / 0.7)
+    for source, least in (("catalogue", 0.5), ("photo", 0.8)):
+        rows = [row for row, (looks, _) in enumerate(found) if looks == source]
+        accepted = [row for row in rows if "article_type" in found[row][1]]
+        assert accepted == [row for row in rows if sure[row] >= least and fashion[row]]
+        assert 0 < len(accepted) < len(rows)
+
+
+def test_what_was_never_measured_on_photographs_is_not_published_of_them(
+    both_sources: Predictor,
+) -> None:
+    found = agreed(both_sources, np.zeros((300, 1, 1, 3), dtype=np.uint8))
+    tags = {
+        source: set().union(*(tags for looks, tags in found if looks == source))
+        for source in ("catalogue", "photo")
+    }
+    assert tags["catalogue"] == set(ATTRIBUTES)
+    assert tags["photo"] == {"master_category", "sub_category", "article_type"}

@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from errors import HangtagError, UsageError
-from worker.cli import model, operators, predict, services, uploads
+from worker.cli import data, model, operators, predict, services, tune, uploads
 
 app = typer.Typer(
     name="hangtag",
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (services, uploads, predict, model, operators):
+for module in (services, uploads, predict, data, model, tune, operators):
     module.register(app)
 
 
@@ -63,5 +63,5 @@ def _set_up_logging() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("alembic", "kombu", "celery.redirected"):
+    for noisy in ("alembic", "kombu", "celery.redirected", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

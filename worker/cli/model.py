@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 DataOption = Annotated[
     Path,
-    typer.Option("--data", help="Folder with fashion_products.parquet.", exists=True),
+    typer.Option("--data", help="Data set; see `hangtag data report --help`.", exists=True),
 ]
 WeightsOption = Annotated[
     Path, typer.Option("--weights", help="Where model versions are kept.", file_okay=False)
@@ -52,11 +52,21 @@ def train(
         str | None, typer.Option("--from", help="Start from a version, not from ImageNet.")
     ] = None,
     learning_rate: Annotated[
-        float, typer.Option(min=0, help="Highest rate of the heads; the backbone's is half.")
+        float, typer.Option(min=0, help="Highest rate of the heads; --backbone-rate for the rest.")
     ] = 1e-3,
     strength: Annotated[
         float, typer.Option(min=0, max=2, help="How much training pictures are changed.")
     ] = 1.0,
+    backbone_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Rate of the backbone, as a part of the heads'.")
+    ] = 0.5,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Decay of all weights.")] = 0.05,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of features left out before the heads.")
+    ] = 0.3,
+    drop_path: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of residual branches left out.")
+    ] = 0.1,
     frozen: Annotated[
         int, typer.Option(min=0, max=7, help="Stages of the backbone that are not retrained.")
     ] = 3,
@@ -71,6 +81,7 @@ def train(
     """Fine-tune on labelled pictures, calibrate, export, and measure on the test split.
 
     An hour or two on two cores. Killed or stopped, the same command goes on where it was.
+    Over several processes or GPUs: torchrun --nproc-per-node 4 -m worker train --data …
     Needs the extra `train`: ./run install train
 
     Example: hangtag train --data ~/fashion --run runs/first
@@ -84,6 +95,10 @@ def train(
         learning_rate=learning_rate,
         strength=strength,
         start_from=start_from,
+        backbone_rate=backbone_rate,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        drop_path=drop_path,
         frozen=frozen,
         photos=photos,
         seed=seed,
@@ -95,7 +110,10 @@ def train(
             if bar.disable:
                 note(json.dumps(event))
 
-        folder, text = run_recipe(data, run, weights, version, settings, progress)
+        result = run_recipe(data, run, weights, version, settings, progress)
+    if result is None:
+        return  # one of several processes, and not the first
+    folder, text = result
     if make_default:
         (weights / "default").write_text(folder.name + "\n")
     print(text)
@@ -106,30 +124,98 @@ def evaluate(
     data: DataOption,
     model: Annotated[str | None, typer.Option(help="A version; the default one if none.")] = None,
     weights: WeightsOption = WEIGHTS,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All figures of the page as JSON instead of a table.")
+    ] = False,
+    promise: Annotated[
+        float | None,
+        typer.Option(help="Share of types to be right among those published, e.g. 0.99."),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Keep the promise's thresholds in the version's card.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the model card page, plots in a folder beside it.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="What an operator takes for a decision, for the page.")
+    ] = 5.0,
+    sheets: Annotated[
+        Path | None,
+        typer.Option(help="Draw neighbours and worst mistakes there; shows the data's pictures."),
+    ] = None,
 ) -> None:
     """Measure a model version on the test split, which no other command reads.
 
+    With --promise thresholds are chosen and certified anew, and the figures
+    are those under them; the version's card stays as it is without --write.
     Needs the extra `train`: ./run install train
 
     Example: hangtag evaluate --data ~/fashion
+
+    Example: hangtag evaluate --data ~/fashion --page docs/model.md --seconds 8
+
+    Example: hangtag evaluate --data ~/fashion --promise 0.99 --json
+
+    Example: hangtag evaluate --data ~/fashion --promise 0.99 --write
+
+    Example: hangtag evaluate --data ~/fashion --sheets ~/sheets
     """
-    require_train_extra()
+    require_train_extra("matplotlib")
+    from models.page import check_page, write_page
+    from models.promise import check_promise, store_promise
+    from models.proof import prove
     from models.recipe import measure
+    from models.sheets import write_sheets
 
+    if promise is not None:
+        check_promise(promise)
+    elif write:
+        raise UsageError("--write keeps a promise's thresholds; name one, e.g. --promise 0.99")
+    if page:
+        check_page(page)
     card = Card.load(version_folder(model, weights))
-    figures, text = measure(card, data)
+    found = measure(card, data, promise)
+    figures, evidence = found.figures, found.evidence
+    changes = found.changes if found.changes or promise is None else ["no threshold changes"]
+    row: dict[str, Any] = {"version": card.version, **figures}
+    if promise is not None:
+        row |= {"promise": promise, "acceptance": evidence.card.raw["acceptance"]}
+    if as_json or page:
+        row["proof"] = prove(evidence, figures, seconds, None if write else promise)
     if as_json:
-        print_json({"version": card.version, **figures})
+        print_json(row)
     else:
-        print(f"{card.version}\n{text}")
+        print("\n".join([card.version, *changes, found.text]))
+    if write:
+        store_promise(evidence.card, evidence.pictures, figures)
+        note(
+            f"{card.folder / 'card.json'}: {len(found.changes)} threshold(s) changed; workers that "
+            "run go on with the old ones until they are started again"
+        )
+        for change in found.changes:
+            note(f"  {change}")
+    command = _command(card, weights, seconds, None if write else promise)
+    written = write_page(page, evidence.card, figures, row["proof"], command) if page else []
+    written += write_sheets(evidence, sheets) if sheets else []
+    for path in written:
+        note(f"wrote {path}")
 
 
-def require_train_extra() -> None:
+def _command(card: Card, weights: Path, seconds: float, promise: float | None) -> str:
+    """Return the command that prints a page's figures again."""
+    words = ["hangtag evaluate --data DIR --model", card.version]
+    words += [] if weights == WEIGHTS else ["--weights DIR"]
+    words += [] if seconds == 5 else [f"--seconds {seconds:g}"]
+    words += [] if promise is None else [f"--promise {promise:g}"]
+    return " ".join(words)
+
+
+def require_train_extra(*more: str) -> None:
     """Raise UsageError where the `train` extra is not installed."""
     missing = [
         name
-        for name in ("torch", "timm", "pandas", "safetensors", "sklearn")
+        for name in ("torch", "timm", "pandas", "safetensors", "sklearn", *more)
         if importlib.util.find_spec(name) is None
     ]
     if missing:
@@ -171,7 +257,7 @@ def activate(
 
     From then on the similarity view shows this version's vectors alone. Connects as the owner.
 
-    Example: hangtag model activate lite0-20261122-b84a22
+    Example: hangtag model activate lite0-20261122-aaaf71
     """
     settings = load_settings()
     engine = make_engine(settings.require_url())

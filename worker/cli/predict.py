@@ -120,7 +120,7 @@ def _row(
     path: Path, prediction: Prediction, predictor: Predictor, embedding: bool
 ) -> dict[str, Any]:
     card = predictor.card
-    way = route(prediction, card.thresholds, card.fashion["threshold"])
+    way = route(prediction, card.thresholds_for(prediction.source), card.fashion["threshold"])
     label, confidence = prediction.tags["article_type"]
     row: dict[str, Any] = {
         "path": str(path),
@@ -144,8 +144,8 @@ def _row(
 def _short(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['path']}: {row['error']}"
-    colour = row["tags"]["base_colour"]["label"]
+    colour = f", {row['tags']['base_colour']['label']}" if "base_colour" in row["tags"] else ""
     return (
-        f"{row['path']}: {row['article_type']} {row['confidence']:.0%}, {colour} "
+        f"{row['path']}: {row['article_type']} {row['confidence']:.0%}{colour} "
         f"({row['decision']}{': ' + row['reason'] if row['reason'] else ''})"
     )

@@ -1,0 +1,135 @@
+"""What a version answers to the test split: the evidence that evaluation and its page measure.
+
+Needs pandas (the `train` extra).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from errors import UsageError
+from models.acceptance import correctness
+from models.backends import Backend, OpenVinoBackend, Outputs
+from models.calibrate import Floats
+from models.card import NEVER, Card
+from models.data import Pictures, decode_all
+from models.export import infer_all
+from models.labels import DERIVED_ATTRIBUTES
+from models.predictor import Chosen, calibrated, choose_labels, fashion_scores, sources
+
+NON_FASHION_FILE = "non_fashion_eval.parquet"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a version says of some pictures, and what of it is right.
+
+    `rows` (N,) are places in the data set; `chosen[attribute]` label numbers and confidences (N,);
+    `right[attribute]` whether they are right and where that is known (N,); `published[attribute]`
+    (N,) what the routing rule publishes; `looks` (N,) the source that each picture was taken for.
+    """
+
+    rows: NDArray[np.int64]
+    outputs: Outputs
+    chosen: Chosen
+    right: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+    published: Mapping[str, NDArray[np.bool_]]
+    looks: NDArray[np.str_]
+
+    @classmethod
+    def collect(
+        cls, card: Card, backend: Backend, pictures: Pictures, rows: NDArray[np.int64]
+    ) -> Answers:
+        """Ask a version about some pictures."""
+        label_set = card.labels()
+        outputs = infer_all(backend, pictures, rows)
+        chosen = choose_labels(calibrated(outputs, label_set, card.temperatures), label_set)
+        return cls(
+            rows=rows,
+            outputs=outputs,
+            chosen=chosen,
+            right=correctness(chosen, pictures, label_set, rows),
+            published=published_tags(chosen, outputs, card),
+            looks=sources(outputs),
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a version says of the test split, and what that is compared with.
+
+    `products` are the test pictures of the catalogue, `photos[source]` those that people took;
+    `gallery` (M,) are the training pictures, as places in the data set, that neighbours are looked
+    for among, and `vectors` (M, D) their embeddings; `others` is what the network says of pictures
+    of other things, None where there are none.
+    """
+
+    card: Card
+    pictures: Pictures
+    products: Answers
+    photos: Mapping[str, Answers]
+    gallery: NDArray[np.int64]
+    vectors: Floats
+    others: Outputs | None
+
+    @classmethod
+    def collect(cls, card: Card, pictures: Pictures, data: Path) -> Evidence:
+        """Ask a version about the test split. Raises UsageError where it knows no type there."""
+        backend = OpenVinoBackend(card.folder, threads=2)
+        products = Answers.collect(card, backend, pictures, pictures.indices("test", "catalogue"))
+        if not products.right["article_type"][1].any():
+            raise UsageError(
+                f"{card.version} knows the article type of no test picture; train a version on "
+                f"these data: hangtag train --data {data}"
+            )
+        gallery = pictures.indices("train", "catalogue")
+        photos = sorted(set(pictures.source[pictures.indices("test")]) - {"catalogue"})
+        return cls(
+            card=card,
+            pictures=pictures,
+            products=products,
+            photos={
+                s: Answers.collect(card, backend, pictures, pictures.indices("test", s))
+                for s in photos
+            },
+            gallery=gallery,
+            vectors=infer_all(backend, pictures, gallery)["embedding"],
+            others=infer_others(backend, card, data),
+        )
+
+    def everything(self) -> dict[str, Answers]:
+        """Return the answers by source, the catalogue first."""
+        return {"catalogue": self.products, **self.photos}
+
+
+def published_tags(chosen: Chosen, outputs: Outputs, card: Card) -> dict[str, NDArray[np.bool_]]:
+    """Tell which tags (N,) the worker's routing rule publishes; a test holds both together."""
+    fashion = fashion_scores(outputs, card) >= card.fashion["threshold"]
+    looks = sources(outputs)
+    sure = {}
+    for attribute, (_, confidence) in chosen.items():
+        least = np.full(len(looks), NEVER)
+        for source in card.thresholds:
+            threshold = card.thresholds_for(source).get(attribute, NEVER)
+            least = np.where(looks == source, threshold, least)
+        sure[attribute] = fashion & (confidence >= least)
+    for attribute in DERIVED_ATTRIBUTES:
+        if attribute in sure:
+            sure[attribute] |= sure["article_type"]
+    return sure
+
+
+def infer_others(backend: Backend, card: Card, data: Path) -> Outputs | None:
+    """Run a network on the pictures of other things; None where their file is not there."""
+    if not (data / NON_FASHION_FILE).is_file():
+        return None
+    files = list(pd.read_parquet(data / NON_FASHION_FILE)["jpeg"])
+    pixels, _ = decode_all(files, card.height, card.width)
+    parts = [backend.infer(pixels[i : i + 64]) for i in range(0, len(pixels), 64)]
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

@@ -1,0 +1,61 @@
+"""Searching hyper-parameters on a tiny data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.data import Pictures
+from models.labels import LabelSet
+from models.network import TagNetwork, head_sizes
+from models.train import Stage
+from models.tune import Trial, accuracy, tune
+from tests.unit.tiny import SETTINGS
+
+BASE = replace(SETTINGS, stages=(Stage(1, 32, 24),))
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+def test_a_study_that_was_stopped_goes_on_and_returns_its_best_trial(
+    pictures: Pictures, label_set: LabelSet, tmp_path: Path
+) -> None:
+    """Two trials of three, a stop, and the third; none is done twice."""
+    seen: list[Trial] = []
+
+    def stop_after_two(trial: Trial) -> None:
+        seen.append(trial)
+        if len(seen) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        tune(pictures, label_set, tmp_path, BASE, 3, report=stop_after_two)
+    best = tune(pictures, label_set, tmp_path, BASE, 3, report=seen.append)
+    again = tune(pictures, label_set, tmp_path, BASE, 3, report=seen.append)
+    assert again == best
+    # The trial that was being reported when the stop came was not finished: it is tried anew.
+    assert len(seen) == 4
+    assert seen[1].settings == seen[2].settings
+    finished = [seen[0], *seen[2:]]
+    assert best.score == max(trial.score for trial in finished)
+    assert len({tuple(trial.settings.values()) for trial in finished}) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["study.db"]
+
+
+def test_accuracy_counts_any_label_that_counts_as_right(
+    pictures: Pictures, label_set: LabelSet
+) -> None:
+    """A network that always says one type is as right as that type is often allowed."""
+    network = TagNetwork(head_sizes(label_set), frozen=3)
+    shirts = label_set.index["article_type"]["Tshirts"]
+    network.heads["article_type"].weight.data.zero_()
+    network.heads["article_type"].bias.data.zero_()
+    network.heads["article_type"].bias.data[shirts] = 1
+    allowed = pictures.allowed(label_set)[pictures.indices("select")][:, shirts]
+    assert 0 < allowed.mean() < 1
+    assert accuracy(network, pictures, label_set) == pytest.approx(float(np.mean(allowed)))

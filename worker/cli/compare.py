@@ -1,0 +1,71 @@
+"""`hangtag evaluate --compare`: baselines beside the shipped version, on one split."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.output import note, print_json, progress_bar
+
+CompareOption = Annotated[
+    bool, typer.Option("--compare", help="Measure baselines beside it, on the same split.")
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Rows of --compare, as NAME,…; finetuned and finetuned_embedding take an hour or "
+        "more each and are made where they are named."
+    ),
+]
+RowsOption = Annotated[
+    Path, typer.Option("--run", help="Where --compare keeps its rows.", file_okay=False)
+]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option(help="Network of timm or torchvision for the frozen features, e.g. vgg16."),
+]
+BackboneWeightsOption = Annotated[
+    Path | None, typer.Option(help="Its weights, safetensors or .pth.", dir_okay=False)
+]
+DownloadOption = Annotated[
+    bool, typer.Option("--download", help="Download the backbone's usual weights.")
+]
+
+
+def print_comparison(
+    data: Path,
+    run: Path,
+    only: str | None = None,
+    version: Path | None = None,
+    backbone: str | None = None,
+    backbone_weights: Path | None = None,
+    download: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Compare, showing progress; print the table, or a JSON line a row."""
+    from models.backbones import build_backbone
+    from models.baselines import compare, compare_table
+
+    names = [name.strip() for name in only.split(",")] if only else None
+    built = build_backbone(backbone, backbone_weights, download) if backbone else None
+    if built:
+        note(built[2])
+    with progress_bar("{task.description}", 1) as bar:
+
+        def progress(event: dict[str, Any]) -> None:
+            row, step, steps = event["row"], event["step"], event["steps"]
+            bar.update(bar.task_ids[0], description=row, completed=step, total=steps)
+            if bar.disable and step in (0, steps):
+                note(json.dumps(event))
+
+        rows = compare(data, run, names, progress, version=version, backbone=built)
+    if as_json:
+        for row in rows:
+            print_json(asdict(row))
+    else:
+        print(compare_table(rows))
+        note(f"the rows are kept in {run}")
