@@ -49,17 +49,17 @@ def correctness(
     targets = {a: t[rows] for a, t in pictures.targets(label_set).items()}
     right_types = pictures.allowed(label_set)[rows]
     found: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]] = {}
-    known: NDArray[np.bool_]
+    anything: NDArray[np.bool_] = right_types.any(axis=1)  # type: ignore[assignment] # of an axis
     for attribute, (labels, _) in chosen.items():
         if attribute == "article_type":
-            right, known = right_types[np.arange(len(rows)), labels], right_types.any(axis=1)
+            right, known = right_types[np.arange(len(rows)), labels], anything
         elif attribute in DERIVED_ATTRIBUTES:
             above = right_types @ label_set.summing[attribute] > 0
             exact = targets[attribute] >= 0
             right = np.where(
                 exact, labels == targets[attribute], above[np.arange(len(rows)), labels]
             )
-            known = np.asarray(exact | right_types.any(axis=1))
+            known = exact | anything
         else:
             right, known = labels == targets[attribute], targets[attribute] >= 0
         found[attribute] = (right, known)

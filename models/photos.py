@@ -152,4 +152,5 @@ def _pictures(
         dropped={f"{source}_{reason}": count for reason, count in dropped.items()},
         source=np.full(len(ids), source),
         coarse=list(coarse),
+        group=np.array([f"{source}:{group}" for group in groups]),
     )

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from tests.conftest import ROOT
 from worker.cli import app, main
 
-GROUPS = ("", "dead", "model", "operator")
+GROUPS = ("", "data", "dead", "model", "operator")
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

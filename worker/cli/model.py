@@ -13,6 +13,15 @@ from db.queries.models import activate_model, get_previous_model, list_models
 from db.session import make_engine, transaction
 from errors import UsageError
 from models.card import WEIGHTS, Card, version_folder
+from worker.cli.compare import (
+    BackboneOption,
+    BackboneWeightsOption,
+    CompareOption,
+    DownloadOption,
+    OnlyOption,
+    RowsOption,
+    print_comparison,
+)
 from worker.cli.output import note, print_json, progress_bar
 from worker.settings import load_settings
 from worker.setup import register_folder
@@ -144,6 +153,12 @@ def evaluate(
         Path | None,
         typer.Option(help="Draw neighbours and worst mistakes there; shows the data's pictures."),
     ] = None,
+    compare: CompareOption = False,
+    only: OnlyOption = None,
+    run: RowsOption = Path("runs/baselines"),
+    backbone: BackboneOption = None,
+    backbone_weights: BackboneWeightsOption = None,
+    download: DownloadOption = False,
 ) -> None:
     """Measure a model version on the test split, which no other command reads.
 
@@ -160,8 +175,14 @@ def evaluate(
     Example: hangtag evaluate --data ~/fashion --promise 0.99 --write
 
     Example: hangtag evaluate --data ~/fashion --sheets ~/sheets
+
+    Example: hangtag evaluate --data ~/fashion --compare --only majority,cnn2,shipped
     """
     require_train_extra("matplotlib")
+    if compare:
+        folder = version_folder(model, weights)
+        print_comparison(data, run, only, folder, backbone, backbone_weights, download, as_json)
+        return
     from models.page import check_page, write_page
     from models.promise import check_promise, store_promise
     from models.proof import prove
