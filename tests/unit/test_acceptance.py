@@ -13,6 +13,7 @@ from models.acceptance import (
     certified_rule,
     correctness,
     fit_rules,
+    lowest_threshold,
 )
 from models.backends import Outputs
 from models.calibrate import upper_error
@@ -120,6 +121,29 @@ def test_after_the_first_broken_promise_no_laxer_threshold_is_tried() -> None:
         {"catalogue": (confidence, select)}, {"catalogue": (confidence, certify)}, 0.98
     )
     assert rule["threshold"] == NEVER
+
+
+def test_the_lowest_threshold_is_where_so_many_may_be_wrong() -> None:
+    confidence = np.array([0.7, 0.9, 0.5, 0.8, 0.6])
+    correct = confidence != 0.7
+    assert lowest_threshold(confidence, correct, 0.2) == 0.5
+    assert lowest_threshold(confidence, correct, 0.19) == 0.8
+    assert lowest_threshold(confidence, ~correct, 0.2) == NEVER
+
+
+def test_the_lowest_threshold_does_not_part_equal_confidences() -> None:
+    """Of the two at 0.6 the first is right: it alone would do no harm."""
+    confidence, correct = np.array([0.9, 0.6, 0.6]), np.array([True, True, False])
+    assert lowest_threshold(confidence, correct, 0.1) == 0.9
+
+
+def test_a_threshold_for_so_few_that_certification_must_fail_is_passed_over() -> None:
+    """Twenty right ones bound no error of 5 %; that does not stop the laxer thresholds."""
+    confidence = np.concatenate([np.full(20, 0.99), np.full(10, 0.98), np.full(1000, 0.9)])
+    part: Part = (confidence, confidence != 0.98)
+    assert lowest_threshold(*part, 0.005) == 0.99
+    assert upper_error(0, 20) > 0.05
+    assert certified_rule({"phone": part}, {"phone": part}, 0.95)["threshold"] == 0.9
 
 
 @pytest.mark.parametrize("rows", [0, 20])

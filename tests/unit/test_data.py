@@ -189,6 +189,7 @@ def test_joined_rows_keep_their_picture_labels_split_and_source(
         assert whole.split[rows].tolist() == part.split.tolist()
         assert whole.source[rows].tolist() == part.source.tolist()
         assert whole.coarse[rows] == part.coarse
+        assert whole.group[rows].tolist() == part.group.tolist()
         for attribute in ATTRIBUTES:
             assert whole.labels[attribute][rows].tolist() == part.labels[attribute].tolist()
     assert len(whole.ids) == start

@@ -143,6 +143,7 @@ def test_all_pictures_of_a_sender_lie_in_one_split(
     assert len(phone.ids) > len(splits) + 5
     assert all(len(found) == 1 for found in splits.values())
     assert set(phone.split) == set(PHOTO_SPLITS)
+    assert phone.group.tolist() == [f"phone:{senders[name]}" for name in phone.ids]
 
 
 def test_the_splits_of_photographs_share_out_all_of_them() -> None:
@@ -192,6 +193,7 @@ def test_all_garments_of_a_photograph_lie_in_one_split(street: Pictures) -> None
         splits.setdefault(identity.partition("-")[0], set()).add(split)
     assert len(splits) == 23
     assert all(len(found) == 1 for found in splits.values())
+    assert street.group.tolist() == [f"street:{name.partition('-')[0]}" for name in street.ids]
     assert set(street.split) == set(PHOTO_SPLITS)
 
 
