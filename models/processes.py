@@ -1,6 +1,7 @@
-"""Training over several processes or GPUs: `torchrun --nproc-per-node N -m worker train …`.
+"""Training over several processes or GPUs: `torchrun --nproc-per-node N -m -- worker train …`.
 
-torchrun sets the environment that is read here; without it there is one process.
+torchrun sets the environment that is read here; without it there is one process. The `--` keeps
+torchrun from taking our options for its own.
 Source: https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 

@@ -30,8 +30,17 @@ def test_two_processes_train_one_model_together(data: Path, tmp_path: Path) -> N
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-            *("--master-addr", "127.0.0.1", "--master-port", "0", "--standalone"),
-            *("-m", "worker", "train", "--data", str(data), "--run", str(tmp_path / "run")),
+            *(
+                "--standalone",
+                "-m",
+                "--",
+                "worker",
+                "train",
+                "--data",
+                str(data),
+                "--run",
+                str(tmp_path / "run"),
+            ),
             *("--weights", str(tmp_path / "weights"), "--epochs", "1:32x24", "--version", "both"),
         ],
         cwd=ROOT,

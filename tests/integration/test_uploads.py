@@ -23,7 +23,7 @@ from db.queries.uploads import (
 )
 from db.session import make_engine, transaction
 from errors import UsageError
-from tests.conftest import run_sql
+from tests.conftest import run_sql, wait_until
 
 
 def submit(engine: Engine, count: int, priority: int = 0) -> list[uuid.UUID]:
@@ -193,6 +193,10 @@ def test_sql_producers_announce_their_upload(engine: Engine, database_url: str) 
     listener.autocommit = True
     listener.cursor().execute("LISTEN hangtag_uploads")
     run_sql(database_url, "SELECT hangtag.submit_upload('file:///x', 'sql', 'x', 0)")
-    listener.poll()
-    assert len(listener.notifies) == 1
+
+    def announced() -> int:
+        listener.poll()  # notifications come when they come
+        return len(listener.notifies)
+
+    wait_until(lambda: announced() == 1, seconds=10, what="the announcement")
     listener.close()

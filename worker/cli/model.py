@@ -90,7 +90,7 @@ def train(
     """Fine-tune on labelled pictures, calibrate, export, and measure on the test split.
 
     An hour or two on two cores. Killed or stopped, the same command goes on where it was.
-    Over several processes or GPUs: torchrun --nproc-per-node 4 -m worker train --data …
+    Over several processes or GPUs: torchrun --nproc-per-node 4 -m -- worker train --data …
     Needs the extra `train`: ./run install train
 
     Example: hangtag train --data ~/fashion --run runs/first
