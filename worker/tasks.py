@@ -22,7 +22,8 @@ def process_lane(lane: str) -> None:
     autoretry_for=(TransientError, DBAPIError),
     max_retries=None,
     retry_backoff=1,
-    retry_backoff_max=60,
+    # The wait after the database is back is what a producer feels; a try costs one connection.
+    retry_backoff_max=15,
 )
 def ingest(
     task: Task, uri: str, source: str, external_id: str | None = None, priority: int = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from celery import Celery
+from sqlalchemy import Engine
 
 from benchmarks.ingest import INCONSISTENT
 from db.embedded import EmbeddedPostgres
@@ -20,7 +21,7 @@ from tests.conftest import SAMPLES, run_sql, wait_until
 from worker.app import make_app
 from worker.client import Client
 from worker.settings import WorkerSettings
-from worker.setup import migrate
+from worker.setup import migrate, register_folder
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 FINAL = "('tagged', 'review', 'dead')"
@@ -195,8 +196,15 @@ def test_a_message_delivered_twice_is_one_upload(settings: WorkerSettings, start
 
 
 def test_a_message_that_comes_before_the_schema_is_kept(
-    postgres: EmbeddedPostgres, settings: WorkerSettings, start: Start
+    postgres: EmbeddedPostgres,
+    settings: WorkerSettings,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Handed in between the tables and the first model, its doorbell is answered in vain.
+
+    The reaper, which waited for the schema too, rings again.
+    """
     run_sql(postgres.url("postgres"), "CREATE DATABASE early")
     try:
         url = postgres.url("early")
@@ -205,13 +213,26 @@ def test_a_message_that_comes_before_the_schema_is_kept(
             "hangtag.ingest", args=["file:///gone.jpg", "celery", "1"], queue="ingest"
         )
         worker = start("worker", HANGTAG_DATABASE_URL=url)
-        time.sleep(5)  # it has tried, and was told that there are no tables
+        reaper = start("reaper", HANGTAG_DATABASE_URL=url)
+        time.sleep(5)  # both have tried, and were told that there are no tables
+
+        def register_late(engine: Engine, folder: Path) -> str:
+            wait_until(
+                lambda: run_sql(url, "SELECT status FROM hangtag.upload_status") == [("pending",)],
+                what="the hand-in",
+            )
+            time.sleep(1)  # time enough for the doorbell to be answered
+            return register_folder(engine, folder)
+
+        monkeypatch.setattr("worker.setup.register_folder", register_late)
         migrate(url)
         wait_until(
             lambda: run_sql(url, "SELECT status FROM hangtag.upload_status") == [("dead",)],
             what="the upload",
         )
-        worker.terminate()
-        worker.wait(30)
+        for process in (worker, reaper):
+            process.terminate()
+        for process in (worker, reaper):
+            process.wait(30)
     finally:
         run_sql(postgres.url("postgres"), "DROP DATABASE early WITH (FORCE)")
