@@ -16,8 +16,8 @@ from models.backends import Outputs
 from models.calibrate import Floats, try_threshold
 from models.card import NEVER
 from models.data import Pictures
-from models.labels import DERIVED_ATTRIBUTES, LabelSet
-from models.predictor import Chosen, sources
+from models.labels import DERIVED_ATTRIBUTES, DOMAINS, LabelSet, domain_of
+from models.predictor import Chosen, domains
 
 #: Share of published tags that are promised to be right, for products on white. The types and
 #: categories carry the product's promise; the rest is published where it is likely and never
@@ -73,40 +73,46 @@ def fit_rules(
     label_set: LabelSet,
     promise: float | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Choose and certify a threshold for each source and attribute.
+    """Choose and certify a threshold for each domain and attribute.
 
     `outputs[split]` and `chosen[split]` belong to the rows of `select` and `certify`. `promise`
     replaces that of the article type and its categories for products on white.
     """
     rows = {split: pictures.indices(split) for split in outputs}
     right = {s: correctness(chosen[s], pictures, label_set, rows[s]) for s in outputs}
-    taken_for = {s: sources(o) for s, o in outputs.items()}
+    taken_for = {s: domains(o) for s, o in outputs.items()}
     promises = {
         "catalogue": {
             a: promise if promise and PROMISES[a] == PROMISES["article_type"] else PROMISES[a]
             for a in label_set.attributes
         },
-        "photo": {a: p for a, p in PHOTO_PROMISES.items() if a in label_set.attributes},
+        **{
+            domain: {a: p for a, p in PHOTO_PROMISES.items() if a in label_set.attributes}
+            for domain in DOMAINS[1:]
+        },
     }
-    datasets = {"catalogue": ["catalogue"], "photo": sorted(set(pictures.source) - {"catalogue"})}
+    datasets = {
+        domain: [d for d in sorted(set(pictures.dataset)) if domain_of(d) == domain]
+        for domain in DOMAINS
+    }
     rules: dict[str, dict[str, Any]] = {}
-    for source, wanted in promises.items():
-        if not datasets[source]:
+    for domain, wanted in promises.items():
+        if not datasets[domain]:
             continue
-        rules[source] = {}
+        rules[domain] = {}
         for attribute, kept in wanted.items():
             parts = {
                 split: {
                     dataset: _part(
                         chosen[split][attribute][1],
                         *right[split][attribute],
-                        (pictures.source[rows[split]] == dataset) & (taken_for[split] == source),
+                        (pictures.dataset[rows[split]] == dataset) & (taken_for[split] == domain),
                     )
-                    for dataset in datasets[source]
+                    for dataset in datasets[domain]
                 }
                 for split in outputs
             }
-            rules[source][attribute] = certified_rule(parts["select"], parts["certify"], kept)
+            rules[domain][attribute] = certified_rule(parts["select"], parts["certify"], kept)
     return rules
 
 

@@ -48,7 +48,9 @@ class Strength:
 
 CATALOGUE = Strength()
 #: Photographs vary more than the catalogue: they are changed more, so that few teach much.
-PHOTO = Strength(turn=0.35, zoom=0.25, shift=0.12, light=0.25, tint=0.08, background=0, blur=0.15)
+PHOTO = Strength(
+    turn=0.45, zoom=0.4, shift=0.17, light=0.35, tint=0.12, background=0, blur=0.2, erase=0.5
+)
 
 
 def product_masks(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:

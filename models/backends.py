@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from errors import UsageError
 
-#: Outputs of a served network by name: logits of each head, `source` and `embedding`, and
+#: Outputs of a served network by name: logits of each head, `domain` and `embedding`, and
 #: `fashion_similarity` where the version has one.
 Outputs = dict[str, NDArray[np.float32]]
 

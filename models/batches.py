@@ -13,7 +13,8 @@ from torch import Tensor
 from errors import UsageError
 from models.augment import CATALOGUE, PHOTO, augment, product_masks, put_behind
 from models.data import Pictures
-from models.labels import LabelSet
+from models.labels import DOMAINS, LabelSet, domain_of
+from models.teacher import Beliefs
 
 
 class Batches:
@@ -32,6 +33,7 @@ class Batches:
         photos: float = 0.0,
         strength: float = 1.0,
         seed: int = 0,
+        beliefs: Beliefs | None = None,
     ) -> None:
         self.rows = pictures.indices("train", "catalogue")
         self.photos = np.setdiff1d(pictures.indices("train"), self.rows)
@@ -49,7 +51,11 @@ class Batches:
         self._seed = seed
         targets = pictures.targets(label_set)
         self._targets = {a: torch.from_numpy(targets[a]) for a in label_set.heads}
-        self._targets["source"] = torch.from_numpy((pictures.source != "catalogue").astype(int))
+        self._targets["domain"] = torch.from_numpy(
+            np.array([DOMAINS.index(domain_of(dataset)) for dataset in pictures.dataset])
+        )
+        for attribute, taught in (beliefs or {}).items():
+            self._targets[f"taught_{attribute}"] = torch.from_numpy(taught)
         self._targets["right"] = torch.from_numpy(pictures.allowed(label_set))
 
     def batch(
@@ -61,8 +67,9 @@ class Batches:
         images, moved = self._images(places, photos, height, width, random)
         rows = np.concatenate([self.rows[places], photos])
         targets = {a: t[rows] for a, t in self._targets.items()}
-        # A product on a street is neither a catalogue picture nor a photograph.
-        targets["source"] = targets["source"].masked_fill(moved, -1)
+        targets = {a: t.float() if t.is_floating_point() else t for a, t in targets.items()}
+        # A product put before a street is neither a catalogue picture nor a photograph.
+        targets["domain"] = targets["domain"].masked_fill(moved, -1)
         return images.contiguous(memory_format=torch.channels_last), targets
 
     def _rows_of(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -20,7 +20,7 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 class Card:
     """A model version as it is served.
 
-    `temperatures[attribute]` divides logits before the softmax; `thresholds[source][attribute]`
+    `temperatures[attribute]` divides logits before the softmax; `thresholds[domain][attribute]`
     is the least calibrated confidence at which a tag is published; `fashion["threshold"]` the
     least fashion score that is not called 'no fashion item'. `raw` is the whole file.
     """
@@ -49,16 +49,16 @@ class Card:
             width=raw["input"]["width"],
             temperatures=raw["temperatures"],
             thresholds={
-                source: {a: rule["threshold"] for a, rule in rules.items()}
-                for source, rules in raw["acceptance"].items()
+                domain: {a: rule["threshold"] for a, rule in rules.items()}
+                for domain, rules in raw["acceptance"].items()
             },
             fashion=raw["fashion"],
             raw=raw,
         )
 
-    def thresholds_for(self, source: str) -> Mapping[str, float]:
-        """Thresholds for pictures of a source; none are published of a source without any."""
-        return self.thresholds.get(source, {})
+    def thresholds_for(self, domain: str) -> Mapping[str, float]:
+        """Thresholds for pictures of a domain; none are published of a domain without any."""
+        return self.thresholds.get(domain, {})
 
     def labels(self) -> LabelSet:
         """Read the version's label set."""

@@ -8,7 +8,7 @@ from typing import Any
 from models.acceptance import PHOTO_PROMISES
 from models.bootstrap import DRAWS
 from models.card import NEVER, Card
-from models.labels import ATTRIBUTES
+from models.labels import ATTRIBUTES, domain_of
 from models.markdown import (
     NOTHING,
     bullets,
@@ -31,7 +31,7 @@ def again(command: str, *keys: str) -> str:
 
 def promise_of(card: Card, source: str, attribute: str = "article_type") -> float | None:
     """Return what a version promises of an attribute of a source's pictures, if anything."""
-    rules = card.raw["acceptance"].get("catalogue" if source == "catalogue" else "photo", {})
+    rules = card.raw["acceptance"].get(domain_of(source), {})
     promise = rules.get(attribute, {}).get("promise")
     return None if promise is None else float(promise)
 
@@ -124,8 +124,7 @@ def published(
 
 
 def _published_row(card: Card, source: str, attribute: str, found: Mapping[str, Any]) -> list[str]:
-    looks = "catalogue" if source == "catalogue" else "photo"
-    threshold = card.thresholds_for(looks).get(attribute, NEVER)
+    threshold = card.thresholds_for(domain_of(source)).get(attribute, NEVER)
     return [
         f"{cell(source)}, {attribute}",
         "never" if threshold > 1 else number(threshold),

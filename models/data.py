@@ -46,7 +46,7 @@ class Pictures:
     `ids` (N,), `pixels` uint8 (N, H, W, 3), `labels[attribute]` str (N,), `split` str (N,),
     `digest` SHA-256 over ids, labels and files, `dropped` how many rows were left out and why.
     Pictures with a coarse label instead have `UNKNOWN` labels and `coarse` (N,): the article
-    types that count as right, None for the others. `source` str (N,) says where each is from.
+    types that count as right, None for the others. `dataset` str (N,) says where each is from.
     """
 
     ids: NDArray[np.str_]
@@ -55,16 +55,16 @@ class Pictures:
     split: NDArray[np.str_]
     digest: str
     dropped: Mapping[str, int] = field(default_factory=dict)
-    source: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=str))
+    dataset: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=str))
     coarse: Sequence[frozenset[str] | None] = ()
     group: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype=str))
     year: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
-    def indices(self, split: str, *sources: str) -> NDArray[np.int64]:
-        """Positions of the rows of one split, of some sources alone where they are named."""
+    def indices(self, split: str, *datasets: str) -> NDArray[np.int64]:
+        """Positions of the rows of one split, of some data sets alone where they are named."""
         chosen = self.split == split
-        if sources:
-            chosen &= np.isin(self.source, sources)
+        if datasets:
+            chosen &= np.isin(self.dataset, datasets)
         return np.flatnonzero(chosen)
 
     def targets(self, label_set: LabelSet) -> dict[str, NDArray[np.int64]]:
@@ -162,7 +162,7 @@ def decode_rows(
         split=split_rows(group, split, seed, rows.year, rows.test),
         digest=digest,
         dropped=dropped,
-        source=np.full(len(kept), "catalogue"),
+        dataset=np.full(len(kept), "catalogue"),
         coarse=[None] * len(kept),
         group=group,
         year=np.array(rows.year, dtype=np.int64),
@@ -241,7 +241,7 @@ def join(first: Pictures, *others: Pictures) -> Pictures:
         split=np.concatenate([part.split for part in parts]),
         digest=hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest(),
         dropped=dict(dropped),
-        source=np.concatenate([part.source for part in parts]),
+        dataset=np.concatenate([part.dataset for part in parts]),
         coarse=[names for part in parts for names in part.coarse],
         group=np.concatenate(groups) if any(len(p.group) for p in parts) else first.group,
         year=np.concatenate(years) if any(len(p.year) for p in parts) else first.year,
@@ -249,8 +249,8 @@ def join(first: Pictures, *others: Pictures) -> Pictures:
 
 
 def _own_groups(part: Pictures) -> NDArray[np.str_]:
-    names = zip(part.source, part.ids, strict=True)
-    return np.array([f"{source}:{identity}" for source, identity in names], dtype=str)
+    names = zip(part.dataset, part.ids, strict=True)
+    return np.array([f"{dataset}:{identity}" for dataset, identity in names], dtype=str)
 
 
 def _digest(

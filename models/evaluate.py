@@ -21,7 +21,7 @@ from models.data import Pictures
 from models.evidence import Answers as Answers
 from models.evidence import Evidence
 from models.evidence import published_tags as published_tags
-from models.labels import ATTRIBUTES, LabelSet
+from models.labels import ATTRIBUTES, DOMAINS, LabelSet
 from models.losses import PREFIXES
 from models.predictor import fashion_scores
 from models.similarity import Hits, mean_hits, nearest, neighbour_hits
@@ -56,7 +56,7 @@ def measure_all(evidence: Evidence) -> dict[str, Any]:
     for source, photos in evidence.photos.items():
         figures[source] = {
             "n_test": len(photos.rows),
-            "taken_for_photo": float((photos.looks == "photo").mean()),
+            "taken_for": {d: float((photos.looks == d).mean()) for d in DOMAINS},
             **{
                 a: measure_attribute(photos, a)
                 for a in PHOTO_PROMISES

@@ -21,7 +21,8 @@ from models.card import NEVER, Card
 from models.data import Pictures, decode_all
 from models.export import infer_all
 from models.labels import DERIVED_ATTRIBUTES
-from models.predictor import Chosen, calibrated, choose_labels, fashion_scores, sources
+from models.predictor import Chosen, calibrated, choose_labels, domains, fashion_scores
+from models.rows import Progress
 
 NON_FASHION_FILE = "non_fashion_eval.parquet"
 
@@ -32,7 +33,7 @@ class Answers:
 
     `rows` (N,) are places in the data set; `chosen[attribute]` label numbers and confidences (N,);
     `right[attribute]` whether they are right and where that is known (N,); `published[attribute]`
-    (N,) what the routing rule publishes; `looks` (N,) the source that each picture was taken for.
+    (N,) what the routing rule publishes; `looks` (N,) the domain that each picture was taken for.
     """
 
     rows: NDArray[np.int64]
@@ -56,7 +57,7 @@ class Answers:
             chosen=chosen,
             right=correctness(chosen, pictures, label_set, rows),
             published=published_tags(chosen, outputs, card),
-            looks=sources(outputs),
+            looks=domains(outputs),
         )
 
 
@@ -64,7 +65,7 @@ class Answers:
 class Evidence:
     """What a version says of the test split, and what that is compared with.
 
-    `products` are the test pictures of the catalogue, `photos[source]` those that people took;
+    `products` are the test pictures of the catalogue, `photos[dataset]` those that people took;
     `gallery` (M,) are the training pictures, as places in the data set, that neighbours are looked
     for among, and `vectors` (M, D) their embeddings; `others` is what the network says of pictures
     of other things, None where there are none.
@@ -79,8 +80,13 @@ class Evidence:
     others: Outputs | None
 
     @classmethod
-    def collect(cls, card: Card, pictures: Pictures, data: Path) -> Evidence:
-        """Ask a version about the test split. Raises UsageError where it knows no type there."""
+    def collect(
+        cls, card: Card, pictures: Pictures, data: Path, progress: Progress | None = None
+    ) -> Evidence:
+        """Ask a version about the test split. Raises UsageError where it knows no type there.
+
+        `progress` gets how many training pictures it was asked about, the longest part.
+        """
         backend = OpenVinoBackend(card.folder, threads=2)
         products = Answers.collect(card, backend, pictures, pictures.indices("test", "catalogue"))
         if not products.right["article_type"][1].any():
@@ -89,7 +95,7 @@ class Evidence:
                 f"these data: hangtag train --data {data}"
             )
         gallery = pictures.indices("train", "catalogue")
-        photos = sorted(set(pictures.source[pictures.indices("test")]) - {"catalogue"})
+        photos = sorted(set(pictures.dataset[pictures.indices("test")]) - {"catalogue"})
         return cls(
             card=card,
             pictures=pictures,
@@ -99,25 +105,25 @@ class Evidence:
                 for s in photos
             },
             gallery=gallery,
-            vectors=infer_all(backend, pictures, gallery)["embedding"],
+            vectors=infer_all(backend, pictures, gallery, progress)["embedding"],
             others=infer_others(backend, card, data),
         )
 
     def everything(self) -> dict[str, Answers]:
-        """Return the answers by source, the catalogue first."""
+        """Return the answers by data set, the catalogue first."""
         return {"catalogue": self.products, **self.photos}
 
 
 def published_tags(chosen: Chosen, outputs: Outputs, card: Card) -> dict[str, NDArray[np.bool_]]:
     """Tell which tags (N,) the worker's routing rule publishes; a test holds both together."""
     fashion = fashion_scores(outputs, card) >= card.fashion["threshold"]
-    looks = sources(outputs)
+    looks = domains(outputs)
     sure = {}
     for attribute, (_, confidence) in chosen.items():
         least = np.full(len(looks), NEVER)
-        for source in card.thresholds:
-            threshold = card.thresholds_for(source).get(attribute, NEVER)
-            least = np.where(looks == source, threshold, least)
+        for domain in card.thresholds:
+            threshold = card.thresholds_for(domain).get(attribute, NEVER)
+            least = np.where(looks == domain, threshold, least)
         sure[attribute] = fashion & (confidence >= least)
     for attribute in DERIVED_ATTRIBUTES:
         if attribute in sure:

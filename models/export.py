@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from errors import HangtagError, UsageError
+from errors import UsageError
 from models.acceptance import fit_rules
 from models.backends import Backend, OpenVinoBackend, Outputs, import_openvino
 from models.calibrate import fit_temperature
@@ -26,6 +28,7 @@ from models.data import SPLITS, Pictures
 from models.fashion import fit_fashion_look
 from models.labels import LabelSet
 from models.network import (
+    BACKBONE,
     ServingNetwork,
     TagNetwork,
     head_sizes,
@@ -34,27 +37,39 @@ from models.network import (
     saved_state,
 )
 from models.predictor import calibrated, choose_labels, familiarity
+from models.rows import Progress
 
+log = logging.getLogger(__name__)
+
+#: A version that is committed has at most so many bytes.
 MAX_VERSION_BYTES = 25 * 1024 * 1024
 
 
 def export_run(
-    run: Path, weights: Path, pictures: Pictures, height: int, width: int, version: str | None
+    run: Path,
+    weights: Path,
+    pictures: Pictures,
+    height: int,
+    width: int,
+    version: str | None,
+    backbone: nn.Module | None = None,
 ) -> Path:
     """Export `run`'s averaged network; fit temperatures and thresholds; write the card.
 
     Temperatures and thresholds are chosen on the split `select` and bounded on `certify`, both
-    by the exported network itself. The card comes last: a folder without one is no version.
+    by the exported network itself. `backbone` is a module of the run's backbone where that is not
+    the usual one. The card comes last: a folder without one is no version.
     Returns the version's folder.
     """
     label_set = LabelSet.load(run / "labels.json")
     settings = json.loads((run / "run.json").read_text())["settings"]
-    serving = _serving_network(run, label_set, settings["frozen"], pictures)
+    serving = _serving_network(run, label_set, settings["frozen"], pictures, backbone)
     state = {
         name: value.half() if value.is_floating_point() else value
         for name, value in saved_state(serving).items()
     }
-    version = version or _version_name(state)
+    name = getattr(backbone, "name", None)
+    version = version or _version_name(state, (name or "lite0").rpartition("/")[2])
     folder = weights / version
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(run / "labels.json", folder / "labels.json")
@@ -64,10 +79,12 @@ def export_run(
         "version": version,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "licence": "Apache-2.0",
-        "backbone": "EfficientNet-Lite0, ImageNet weights (Apache-2.0), fine-tuned",
+        "backbone": f"{name}, fine-tuned"
+        if name
+        else "EfficientNet-Lite0, ImageNet weights (Apache-2.0), fine-tuned",
         "network": network_spec(serving),
         "input": {"height": height, "width": width, "layout": "uint8 NHWC RGB"},
-        "data": describe_data(pictures),
+        "data": {**describe_data(pictures), "split": settings.get("split", "random")},
         "training": settings,
     }
     _save_openvino(load_network(folder, card["network"]), folder, height, width)
@@ -78,14 +95,23 @@ def export_run(
     write_card(folder, {**card, **fit(outputs, pictures, label_set)})
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > MAX_VERSION_BYTES:
-        raise HangtagError(f"{folder} has {size:,} bytes, {MAX_VERSION_BYTES:,} are allowed")
+        log.warning(
+            "%s has %.0f MB; versions that are shipped with Hangtag have at most %.0f",
+            folder,
+            size / 2**20,
+            MAX_VERSION_BYTES / 2**20,
+        )
     return folder
 
 
 def _serving_network(
-    run: Path, label_set: LabelSet, frozen: int, pictures: Pictures
+    run: Path,
+    label_set: LabelSet,
+    frozen: int,
+    pictures: Pictures,
+    backbone: nn.Module | None,
 ) -> ServingNetwork:
-    network = TagNetwork(head_sizes(label_set), frozen=frozen)
+    network = TagNetwork(head_sizes(label_set), backbone or BACKBONE, frozen=frozen)
     network.load_state_dict(load_file(run / "network.safetensors"))
     fashion = fit_fashion_look(network.eval(), pictures) if frozen else None
     return ServingNetwork(network, fashion)
@@ -93,12 +119,12 @@ def _serving_network(
 
 def describe_data(pictures: Pictures) -> dict[str, Any]:
     """Describe the data of a run for its card."""
-    names, counts = np.unique(pictures.source, return_counts=True)
+    names, counts = np.unique(pictures.dataset, return_counts=True)
     return {
         "name": "Kaggle 'Fashion Product Images (Small)' (MIT)",
         "sha256": pictures.digest,
         "rows": len(pictures.ids),
-        "sources": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+        "datasets": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "dropped": dict(pictures.dropped),
         "splits": {name: len(pictures.indices(name)) for name in SPLITS},
     }
@@ -109,11 +135,23 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
 
 
-def infer_all(backend: Backend, pictures: Pictures, rows: NDArray[np.int64]) -> Outputs:
-    """Run a network on some of the pictures, 64 at a time. Raises UsageError where none are."""
+def infer_all(
+    backend: Backend,
+    pictures: Pictures,
+    rows: NDArray[np.int64],
+    progress: Progress | None = None,
+) -> Outputs:
+    """Run a network on some of the pictures, 64 at a time. Raises UsageError where none are.
+
+    `progress` gets how many are done, and how many there are.
+    """
     if len(rows) == 0:
         raise UsageError(f"none of the {len(pictures.ids)} pictures falls into this split")
-    parts = [backend.infer(pictures.pixels[rows[i : i + 64]]) for i in range(0, len(rows), 64)]
+    parts = []
+    for first in range(0, len(rows), 64):
+        parts.append(backend.infer(pictures.pixels[rows[first : first + 64]]))
+        if progress:
+            progress(min(first + 64, len(rows)), len(rows))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -149,12 +187,12 @@ def _fashion_scale(familiar: NDArray[np.floating[Any]]) -> dict[str, float]:
     }
 
 
-def _version_name(state: Mapping[str, torch.Tensor]) -> str:
+def _version_name(state: Mapping[str, torch.Tensor], backbone: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
         digest.update(state[name].numpy().tobytes())
     today = dt.datetime.now(dt.UTC).strftime("%Y%m%d")
-    return f"lite0-{today}-{digest.hexdigest()[:6]}"
+    return f"{backbone}-{today}-{digest.hexdigest()[:6]}"
 
 
 def _save_openvino(network: ServingNetwork, folder: Path, height: int, width: int) -> None:

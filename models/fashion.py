@@ -21,7 +21,7 @@ PICTURES = 6_000
 
 
 def fit_fashion_look(network: TagNetwork, pictures: Pictures, seed: int = 0) -> FashionLook:
-    """Fit directions and centres to training pictures of all sources.
+    """Fit directions and centres to training pictures of all data sets.
 
     `network` has frozen stages, whose maps the similarity starts from.
     """
@@ -29,7 +29,7 @@ def fit_fashion_look(network: TagNetwork, pictures: Pictures, seed: int = 0) -> 
     probe = FashionLook(late, 1, 1)
     random = np.random.default_rng(seed)
     features = []
-    for source in sorted(set(pictures.source)):
+    for source in sorted(set(pictures.dataset)):
         rows = random.permutation(pictures.indices("train", source))[:PICTURES]
         features.append(_features(network, probe, pictures.pixels, np.sort(rows)))
     _, _, axes = np.linalg.svd(np.concatenate(features), full_matrices=False)

@@ -17,9 +17,15 @@ HEAD_ATTRIBUTES = ("article_type", "base_colour", "gender", "season", "usage")
 DERIVED_ATTRIBUTES = ("sub_category", "master_category")
 #: All attributes of a tag set, coarse to fine, as users read them.
 ATTRIBUTES = ("master_category", "sub_category", *HEAD_ATTRIBUTES)
-#: What a picture looks like: a product on white, or a photograph by a user. They have thresholds
-#: of their own, since a model errs more on one than on the other.
-SOURCES = ("catalogue", "photo")
+#: What a picture looks like: a product on white, a garment photographed at home, or one worn in the
+#: street. Each has thresholds of its own, since a model errs more on one than on another. The data
+#: sets `phone` and `street` (`models.photos`) teach their domains; all others are catalogues.
+DOMAINS = ("catalogue", "phone", "street")
+
+
+def domain_of(dataset: str) -> str:
+    """Return the domain that a data set's pictures belong to."""
+    return dataset if dataset in DOMAINS else DOMAINS[0]
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,10 @@ PREFIXES = (64, 128, EMBEDDING_DIM)
 class Learner(nn.Module):
     """The network and the proxies that exist only while training."""
 
-    def __init__(self, network: TagNetwork, sizes: Mapping[str, int]) -> None:
+    def __init__(self, network: TagNetwork, sizes: Mapping[str, int], distill: float = 0.0) -> None:
         super().__init__()
         self.network = network
+        self.distill = distill
         self.proxies = nn.ModuleDict(
             {a: Proxies(sizes[a]) for a in ("article_type", "base_colour") if a in sizes}
         )
@@ -53,7 +54,8 @@ class Learner(nn.Module):
         """Cross-entropy of each head and each set of proxies.
 
         `targets[attribute]` (N,) holds label numbers, -1 where none is known; `targets["right"]`
-        (N, types) tells which article types count as right.
+        (N, types) tells which article types count as right. Where there are `taught_{attribute}`
+        (N, labels), a teacher's probabilities, they make up the share `distill` of a head's term.
         """
         outputs = self.network(images)
         right = targets["right"]
@@ -63,6 +65,10 @@ class Learner(nn.Module):
             if a not in ("article_type", "embedding")
         }
         terms["article_type"] = set_loss(outputs["article_type"], right)
+        for attribute in terms:
+            if f"taught_{attribute}" in targets:
+                taught = taught_loss(outputs[attribute], targets[f"taught_{attribute}"])
+                terms[attribute] = (1 - self.distill) * terms[attribute] + self.distill * taught
         parts = [proxies_loss(self.proxies, outputs["embedding"], targets, d) for d in PREFIXES]
         for name in parts[0]:
             terms[name] = torch.stack([part[name] for part in parts]).mean()
@@ -83,6 +89,13 @@ def set_loss(logits: Tensor, right: Tensor) -> Tensor:
     log_p = functional.log_softmax(logits, dim=1).masked_fill(~right, -torch.inf)
     known = right.any(dim=1)
     return -torch.logsumexp(log_p[known], dim=1).sum() / known.sum().clamp(min=1)
+
+
+def taught_loss(logits: Tensor, taught: Tensor) -> Tensor:
+    """Mean cross-entropy (N, labels) to a teacher's probabilities; rows of zeros are left out."""
+    asked = taught.sum(dim=1) > 0
+    total = -(taught * functional.log_softmax(logits, dim=1)).sum()
+    return total / asked.sum().clamp(min=1)
 
 
 def proxies_loss(

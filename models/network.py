@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from errors import UsageError
-from models.labels import SOURCES, LabelSet
+from models.labels import DOMAINS, LabelSet
 
 EMBEDDING_DIM = 256
 BACKBONE = "tf_efficientnet_lite0"
@@ -67,21 +67,24 @@ class TagNetwork(nn.Module):
     """Backbone → pooled features (N, F) → logits an attribute and a unit-length embedding.
 
     The first `frozen` stages of an EfficientNet backbone keep their ImageNet weights: they see
-    edges and colours, which need no retraining, and cost most of a training step.
+    edges and colours, which need no retraining, and cost most of a training step. A backbone that
+    is given as a module (`models.backbones`) has none, and stochastic depth of its own.
     """
 
     def __init__(
         self,
         sizes: Mapping[str, int],
-        backbone: str = BACKBONE,
+        backbone: str | nn.Module = BACKBONE,
         drop_path: float = 0.0,
         dropout: float = 0.0,
         frozen: int = 0,
     ) -> None:
         super().__init__()
-        self.backbone = timm.create_model(
-            backbone, pretrained=False, num_classes=0, drop_path_rate=drop_path
-        )
+        self.backbone: Any = backbone  # timm's networks have more than torch's type knows
+        if isinstance(backbone, str):
+            self.backbone = timm.create_model(
+                backbone, pretrained=False, num_classes=0, drop_path_rate=drop_path
+            )
         features: int = self.backbone.num_features
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({a: nn.Linear(features, sizes[a]) for a in sizes})
@@ -189,13 +192,15 @@ class ServingNetwork(nn.Module):
 
 def head_sizes(label_set: LabelSet) -> dict[str, int]:
     """Return the number of outputs of each head."""
-    return {**{a: len(label_set.names[a]) for a in label_set.heads}, "source": len(SOURCES)}
+    return {**{a: len(label_set.names[a]) for a in label_set.heads}, "domain": len(DOMAINS)}
 
 
 def network_spec(network: ServingNetwork) -> dict[str, Any]:
     """Describe a network for its card, so that `load_network` can build it again."""
     fashion = network.fashion
+    other = getattr(network.network.backbone, "name", None)
     return {
+        **({"backbone": other} if other else {}),
         "heads": {name: head.out_features for name, head in network.network.heads.items()},
         "frozen": network.network.frozen,
         "fashion": None
@@ -219,7 +224,7 @@ def load_network(folder: Path, spec: Mapping[str, Any] | None = None) -> Serving
     It is built as `spec` says (`network_spec`), or the version's card.
     """
     spec = spec or json.loads((folder / "card.json").read_text())["network"]
-    network = TagNetwork(spec["heads"], frozen=spec["frozen"])
+    network = TagNetwork(spec["heads"], _named(spec.get("backbone")), frozen=spec["frozen"])
     fashion = None
     if spec["fashion"]:
         fashion = FashionLook(pretrained_network(spec["frozen"]), **spec["fashion"])
@@ -232,6 +237,15 @@ def load_network(folder: Path, spec: Mapping[str, Any] | None = None) -> Serving
     if missing or found.unexpected_keys:
         raise UsageError(f"{folder.name}: its weights do not fit its card ({missing[:1]} …)")
     return serving.eval()
+
+
+def _named(name: str | None) -> str | nn.Module:
+    """Build a backbone by the name in a card, with random weights; None for the usual one."""
+    if name is None:
+        return BACKBONE
+    from models.backbones import build_backbone  # torchvision takes a second to load
+
+    return build_backbone(name)[0]
 
 
 def pretrained_network(frozen: int) -> TagNetwork:

@@ -166,7 +166,7 @@ def hours(value: float) -> str:
 def origin(card: Card) -> str:
     """Say what a version was made from, by its card, and under which licences."""
     data, raw = card.raw["data"], card.raw
-    sources = data.get("sources", {"catalogue": data["rows"]})
+    sources = data.get("datasets", {"catalogue": data["rows"]})
     licences = [data["name"], *(PHOTO_LICENCES[s] for s in sources if s in PHOTO_LICENCES)]
     counts = [f"{count:,} {SOURCE_NAMES.get(s, cell(s))}" for s, count in sources.items()]
     splits = [f"{count:,} {split}" for split, count in data.get("splits", {}).items()]

@@ -134,7 +134,7 @@ def _annotated(
 
 
 def _pictures(
-    source: str,
+    dataset: str,
     ids: NDArray[np.str_],
     pixels: NDArray[np.uint8],
     groups: Sequence[str],
@@ -149,8 +149,8 @@ def _pictures(
         labels={a: np.full(len(ids), UNKNOWN) for a in ATTRIBUTES},
         split=np.array([split_of(group, 0, PHOTO_SPLITS) for group in groups]),
         digest=digest.hexdigest(),
-        dropped={f"{source}_{reason}": count for reason, count in dropped.items()},
-        source=np.full(len(ids), source),
+        dropped={f"{dataset}_{reason}": count for reason, count in dropped.items()},
+        dataset=np.full(len(ids), dataset),
         coarse=list(coarse),
-        group=np.array([f"{source}:{group}" for group in groups]),
+        group=np.array([f"{dataset}:{group}" for group in groups]),
     )

@@ -15,7 +15,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from PIL import Image
 
-from models.labels import ATTRIBUTES
+from models.labels import ATTRIBUTES, domain_of
 
 DOTS_PER_INCH = 100
 #: Colours that people with a colour vision deficiency tell apart (Okabe and Ito, 2008).
@@ -119,7 +119,7 @@ def plot_risk_coverage(sources: Mapping[str, Any]) -> Figure:
 
 
 def _chosen_words(source: str, found: Mapping[str, Any]) -> str:
-    threshold = found["thresholds"].get("catalogue" if source == "catalogue" else "photo", 2.0)
+    threshold = found["thresholds"].get(domain_of(source), 2.0)
     chosen = found["chosen"]
     if chosen["risk"] is None:
         return "none tagged alone"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats, softmax
 from models.card import Card, version_folder
-from models.labels import SOURCES, LabelSet
+from models.labels import DOMAINS, LabelSet
 from models.transforms import Pixels
 
 
@@ -22,14 +22,14 @@ class Prediction:
 
     `tags[attribute]` is (label, calibrated confidence); `top5` the likeliest article types;
     `fashion_score` 0..1, low for what is no fashion item; `embedding` float32 (256,), unit
-    length; `source` one of `labels.SOURCES`, what the picture looks like.
+    length; `domain` one of `labels.DOMAINS`, what the picture looks like.
     """
 
     tags: dict[str, tuple[str, float]]
     top5: list[tuple[str, float]]
     fashion_score: float
     embedding: NDArray[np.float32]
-    source: str = SOURCES[0]
+    domain: str = DOMAINS[0]
 
 
 class Predictor:
@@ -60,7 +60,7 @@ class Predictor:
         outputs = self._backend.infer(np.stack(pixels))
         probabilities = self.probabilities(outputs)
         scores = fashion_scores(outputs, self.card)
-        looks = sources(outputs)
+        looks = domains(outputs)
         return [
             self._prediction(row, probabilities, outputs, float(scores[row]), str(looks[row]))
             for row in range(len(pixels))
@@ -76,7 +76,7 @@ class Predictor:
         probabilities: dict[str, Floats],
         outputs: Outputs,
         score: float,
-        source: str,
+        domain: str,
     ) -> Prediction:
         chosen = choose_labels({a: p[row : row + 1] for a, p in probabilities.items()}, self.labels)
         types = probabilities["article_type"][row]
@@ -90,7 +90,7 @@ class Predictor:
             top5=[(names[i], float(types[i])) for i in top],
             fashion_score=score,
             embedding=outputs["embedding"][row],
-            source=source,
+            domain=domain,
         )
 
 
@@ -128,11 +128,11 @@ def calibrated(
     return found
 
 
-def sources(outputs: Outputs) -> NDArray[np.str_]:
-    """Tell which of `SOURCES` each picture (N,) looks like; all the first without such a head."""
-    if "source" not in outputs:
-        return np.full(len(outputs["embedding"]), SOURCES[0])
-    names: NDArray[np.str_] = np.array(SOURCES)[outputs["source"].argmax(axis=1)]
+def domains(outputs: Outputs) -> NDArray[np.str_]:
+    """Tell which of `DOMAINS` each picture (N,) looks like; all the first without such a head."""
+    if "domain" not in outputs:
+        return np.full(len(outputs["embedding"]), DOMAINS[0])
+    names: NDArray[np.str_] = np.array(DOMAINS)[outputs["domain"].argmax(axis=1)]
     return names
 
 

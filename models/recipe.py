@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from errors import UsageError
+from models.backbones import Backbone
 from models.card import Card
 from models.data import Pictures, join
 from models.evaluate import evaluate, measure_all, table
@@ -24,6 +26,8 @@ from models.labels import LabelSet
 from models.photos import load_backgrounds, load_phone, load_street
 from models.processes import joined_processes
 from models.promise import changes, with_promise
+from models.rows import Progress as Steps
+from models.teacher import ask_teachers
 from models.train import Progress, Stage, TrainSettings, train
 
 
@@ -45,22 +49,46 @@ def run_recipe(
     version: str | None,
     settings: TrainSettings,
     progress: Progress | None = None,
+    backbone: Backbone | None = None,
 ) -> tuple[Path, str] | None:
     """Train, export, evaluate; return the version's folder and the table of figures.
 
+    `backbone` takes the place of EfficientNet-Lite0.
     Of several processes (`models.processes`) the first exports and evaluates; others get None.
     """
     height, width = settings.stages[-1].height, settings.stages[-1].width
-    pictures, label_set = load_all(data, height, width)
+    if backbone is not None:
+        backbone.check_size(height, width)
+    pictures, label_set = load_all(data, height, width, split=settings.split)
     run.mkdir(parents=True, exist_ok=True)
     label_set.save(run / "labels.json")
     start = weights / settings.start_from if settings.start_from else None
     backgrounds = load_backgrounds(data, height, width)
+    teachers = [weights / name for name in settings.teachers]
+    beliefs = None
+    if teachers:
+
+        def asked(done: int, total: int) -> None:
+            if progress:
+                progress({"doing": "asking teachers", "step": done, "steps": total})
+
+        beliefs = ask_teachers(teachers, pictures, label_set, asked)
     with joined_processes() as processes:
-        train(pictures, label_set, run, settings, progress, start, backgrounds, processes)
+        train(
+            pictures,
+            label_set,
+            run,
+            settings,
+            progress,
+            start,
+            backgrounds,
+            processes,
+            beliefs,
+            backbone,
+        )
     if not processes.first:
         return None
-    folder = export_run(run, weights, pictures, height, width, version)
+    folder = export_run(run, weights, pictures, height, width, version, backbone)
     card = Card.load(folder)
     figures = evaluate(card, pictures, data)
     write_card(folder, {**card.raw, "commit": current_commit(), "test": figures})
@@ -68,10 +96,18 @@ def run_recipe(
 
 
 def load_all(
-    data: Path, height: int, width: int, label_set: LabelSet | None = None
+    data: Path,
+    height: int,
+    width: int,
+    label_set: LabelSet | None = None,
+    split: str = "random",
+    progress: Steps | None = None,
 ) -> tuple[Pictures, LabelSet]:
-    """Read products, and the photographs with coarse labels where their files are there."""
-    products = load_dataset(data, height, width)
+    """Read products, and the photographs with coarse labels where their files are there.
+
+    `split` is that of the products, one of `models.splits.SPLIT_KINDS`.
+    """
+    products = load_dataset(data, height, width, split, progress)
     label_set = label_set or LabelSet.from_rows(products.labels)
     photos = [load(data, label_set, height, width) for load in (load_phone, load_street)]
     return join(products, *(p for p in photos if p is not None)), label_set
@@ -91,14 +127,25 @@ class Measurement:
     changes: Sequence[str]
 
 
-def measure(card: Card, data: Path, promise: float | None = None) -> Measurement:
+def measure(
+    card: Card,
+    data: Path,
+    promise: float | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Measurement:
     """Measure a version on the test split, with another promise's thresholds where one is named.
 
-    Changes no file. Notes where the data are others.
+    `progress` gets what is done, how much of it, and of how much. Changes no file. Notes where
+    the data are others.
     """
-    pictures, _ = load_all(data, card.height, card.width, card.labels())
+    split = card.raw["data"].get("split", "random")
+    reading, asking = (
+        partial(progress, doing) if progress else None
+        for doing in ("reading pictures", "asking the model")
+    )
+    pictures, _ = load_all(data, card.height, card.width, card.labels(), split, reading)
     promised = card if promise is None else with_promise(card, pictures, promise)
-    evidence = Evidence.collect(promised, pictures, data)
+    evidence = Evidence.collect(promised, pictures, data, asking)
     figures = measure_all(evidence)
     text = table(figures)
     if pictures.digest != card.raw["data"]["sha256"]:

@@ -12,7 +12,7 @@ from errors import UsageError
 
 #: Shares of the splits. `select` fits temperatures and thresholds, `certify` bounds the error
 #: of the chosen rule, `test` is read by `evaluate` alone.
-SPLITS = {"train": 0.76, "select": 0.08, "certify": 0.08, "test": 0.08}
+SPLITS = {"train": 0.8, "select": 0.04, "certify": 0.08, "test": 0.08}
 #: How a data set can be split. `random` keeps exact copies together, `grouped` near-duplicates
 #: too; `by_year` tests on the newest years, near-duplicates together.
 SPLIT_KINDS = ("random", "grouped", "by_year")

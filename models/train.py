@@ -34,6 +34,7 @@ from models.network import (
     pretrained_backbone,
 )
 from models.processes import Processes, current_processes
+from models.teacher import Beliefs
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +62,19 @@ class TrainSettings:
     #: Stochastic depth in the backbone, and dropout before the heads (0..1).
     drop_path: float = 0.1
     dropout: float = 0.3
-    #: Stages of the backbone that keep their ImageNet weights.
+    #: Network of timm or torchvision, see `models.backbones`.
+    backbone: str = BACKBONE
+    #: Stages of the backbone that keep their ImageNet weights; EfficientNets alone have some.
     frozen: int = 0
+    #: How the data are split, see `models.splits`.
+    split: str = "random"
     #: How much training pictures are changed, see `augment`.
     strength: float = 1.0
     #: Share of each batch that is photographs with coarse labels, where there are any (0..1).
     photos: float = 0.2
+    #: Versions whose beliefs are learnt beside the labels, and their share of the loss (0..1).
+    teachers: tuple[str, ...] = ()
+    distill: float = 0.5
     #: Version whose weights to start from; None for the backbone's ImageNet weights.
     start_from: str | None = None
     seed: int = 0
@@ -82,7 +90,7 @@ class TrainSettings:
             "gender": 0.2,
             "season": 0.15,
             "usage": 0.15,
-            "source": 0.1,
+            "domain": 0.1,
             "proxy_article_type": 0.4,
             "proxy_base_colour": 0.3,
         }
@@ -101,8 +109,13 @@ def train(
     start_from: Path | None = None,
     backgrounds: NDArray[np.uint8] | None = None,
     processes: Processes | None = None,
+    beliefs: Beliefs | None = None,
+    backbone: nn.Module | None = None,
 ) -> TagNetwork:
     """Fine-tune on the `train` split; return the averaged network.
+
+    It starts from `backbone`'s weights, those of a version in the folder `start_from`, or
+    EfficientNet-Lite0's of ImageNet.
 
     `run` receives `checkpoint.pt` every few minutes; a run that is started again with the same
     settings goes on from it. Raises UsageError where the folder belongs to other settings.
@@ -113,11 +126,13 @@ def train(
         backgrounds = np.empty((0, *pictures.pixels.shape[1:]), dtype=np.uint8)
     torch.manual_seed(settings.seed)
     sizes = head_sizes(label_set)
-    network = TagNetwork(sizes, BACKBONE, settings.drop_path, settings.dropout, settings.frozen)
-    learner = Learner(network, sizes)
-    if start_from is None:
+    network = TagNetwork(
+        sizes, backbone or BACKBONE, settings.drop_path, settings.dropout, settings.frozen
+    )
+    learner = Learner(network, sizes, settings.distill if beliefs else 0.0)
+    if start_from is None and backbone is None:
         learner.network.backbone.load_state_dict(pretrained_backbone().state_dict())
-    else:
+    elif start_from is not None:
         load_version_into(learner.network, start_from, label_set)
     learner.to(processes.device).to(memory_format=torch.channels_last)
     batches = Batches(
@@ -128,6 +143,7 @@ def train(
         settings.photos,
         settings.strength,
         settings.seed,
+        beliefs,
     )
     trainer = Trainer(learner, batches, settings, processes)
     if (run / "checkpoint.pt").exists():
@@ -144,10 +160,16 @@ def train(
 
 
 def load_version_into(network: TagNetwork, folder: Path, label_set: LabelSet) -> None:
-    """Start from an exported version. Raises UsageError where it knows other labels."""
+    """Start from an exported version; heads that it does not have start anew.
+
+    Raises UsageError where it knows other labels.
+    """
     if LabelSet.load(folder / "labels.json") != label_set:
         raise UsageError(f"{folder.name} was trained on other labels; train without --from")
-    network.load_state_dict(load_network(folder).network.state_dict())
+    known = load_network(folder).network.state_dict()
+    own = network.state_dict()
+    fresh = {name: value for name, value in own.items() if name not in known}
+    network.load_state_dict({**{n: v for n, v in known.items() if n in own}, **fresh})
 
 
 class Trainer:

@@ -169,7 +169,7 @@ class Pipeline:
 
     def _route(self, one: Loaded, prediction: Prediction) -> Result:
         card = self.loaded.card
-        way = route(prediction, card.thresholds_for(prediction.source), card.fashion["threshold"])
+        way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
         tags = {
             attribute: {"label": label, "confidence": round(confidence, 4)}
             for attribute, (label, confidence) in prediction.tags.items()

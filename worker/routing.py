@@ -31,7 +31,7 @@ def route(
 ) -> Route:
     """Accept or review, by calibrated numbers alone.
 
-    `thresholds` are those of the picture's source (`Card.thresholds_for`); an attribute without
+    `thresholds` are those of the picture's domain (`Card.thresholds_for`); an attribute without
     one is not published.
 
     A picture that does not look like fashion goes to review and nothing of it is published.

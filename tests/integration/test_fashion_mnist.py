@@ -33,7 +33,7 @@ def test_all_pictures_are_there_and_the_test_split_is_the_authors_own(pictures: 
     counts = Counter(pictures.split.tolist())
     assert counts["test"] == 10_000
     assert counts["train"] + counts["select"] + counts["certify"] == 60_000
-    assert counts["train"] == pytest.approx(60_000 * 0.76 / 0.92, rel=0.01)
+    assert counts["train"] == pytest.approx(60_000 * 0.8 / 0.92, rel=0.01)
     assert all(name.startswith("test-") for name in pictures.ids[pictures.indices("test")])
 
 

@@ -14,7 +14,7 @@ from models.backends import Outputs
 from models.card import Card
 from models.data import UNKNOWN, Pictures
 from models.evidence import Answers, Evidence
-from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
+from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
 
 TREE = {
     "Jeans": ("Bottomwear", "Apparel"),
@@ -58,7 +58,7 @@ class World:
     def evidence(self, others: Outputs | None = None) -> Evidence:
         """Collect all, as `Evidence.collect` does from files."""
         gallery = self.pictures.indices("train", "catalogue")
-        photos = sorted(set(self.pictures.source) - {"catalogue"})
+        photos = sorted(set(self.pictures.dataset) - {"catalogue"})
         return Evidence(
             card=self.card,
             pictures=self.pictures,
@@ -134,7 +134,7 @@ def _pictures(
         labels={a: np.where(photo, UNKNOWN, names) for a, names in labels.items()},
         split=split,
         digest="d" * 64,
-        source=source,
+        dataset=source,
         coarse=[
             frozenset({types[row], beside[types[row]]}) if photo[row] else None for row in rows
         ],
@@ -158,7 +158,7 @@ def _outputs(
         logits = random.normal(size=(count, len(label_set.names[attribute])))
         logits[np.arange(count), truth] += margin
         outputs[attribute] = logits.astype(np.float32)
-    outputs["source"] = np.stack([~photo, photo], axis=1).astype(np.float32)
+    outputs["domain"] = np.stack([source == d for d in DOMAINS], axis=1).astype(np.float32)
     near = random.random(count) < 0.97  # the others do not look like fashion
     outputs["fashion_similarity"] = np.where(near, 3, -3).astype(np.float32)
     centres = {kind: random.normal(size=256) for kind in TREE}
@@ -190,7 +190,7 @@ def make_card(
         for a in label_set.attributes
     }
     photo = {a: {**rules[a], "promise": 0.95} for a in promises if a in rules}
-    names, counts = np.unique(pictures.source, return_counts=True)
+    names, counts = np.unique(pictures.dataset, return_counts=True)
     raw = {
         "version": folder.name,
         "input": {"height": HEIGHT, "width": WIDTH},
@@ -200,11 +200,11 @@ def make_card(
             "name": "made-up pictures (MIT)",
             "sha256": pictures.digest,
             "rows": len(pictures.ids),
-            "sources": dict(zip(names.tolist(), counts.tolist(), strict=True)),
+            "datasets": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         },
         "training": {"seed": 0},
         "temperatures": dict.fromkeys(HEAD_ATTRIBUTES, 1.0),
-        "acceptance": {"catalogue": rules, "photo": photo}
+        "acceptance": {"catalogue": rules, "phone": photo, "street": photo}
         if len(names) > 1
         else {"catalogue": rules},
         "fashion": {"midpoint": 0.0, "scale": 1.0, "threshold": 0.5},

@@ -19,7 +19,7 @@ from models.backends import Outputs
 from models.calibrate import upper_error
 from models.card import NEVER
 from models.data import UNKNOWN, Pictures
-from models.labels import ATTRIBUTES, SOURCES, LabelSet
+from models.labels import ATTRIBUTES, DOMAINS, LabelSet
 from models.predictor import Chosen
 
 TREE = {
@@ -204,7 +204,7 @@ def make_pictures(
         labels=labels,
         split=np.array(split),
         digest="",
-        source=np.array(source),
+        dataset=np.array(source),
         coarse=[None if isinstance(kind, str) else kind for kind in types],
     )
 
@@ -267,9 +267,9 @@ def test_a_picture_of_which_nothing_is_known_counts_nowhere(label_set: LabelSet)
 
 
 def looks(names: list[str]) -> Outputs:
-    """What the network's source head says, where it is sure of these."""
-    logits = np.array([[name == one for one in SOURCES] for name in names], dtype=np.float32)
-    return {"source": logits, "embedding": np.zeros((len(names), 256), dtype=np.float32)}
+    """What the network's domain head says, where it is sure of these."""
+    logits = np.array([[name == one for one in DOMAINS] for name in names], dtype=np.float32)
+    return {"domain": logits, "embedding": np.zeros((len(names), 256), dtype=np.float32)}
 
 
 @pytest.fixture
@@ -287,13 +287,13 @@ def situation(
     ]
     kinds = ["Heels"] * 300 + ["Handbags"] * 30 + ["Shirts"] * 270
     confidence = np.concatenate([np.full(300, 0.9), np.full(30, 0.99), np.full(270, 0.6)])
-    seen = ["catalogue"] * 330 + ["photo"] * 270
+    seen = ["catalogue"] * 330 + ["phone"] * 270
     chosen = {s: choose(label_set, kinds, confidence) for s in ("select", "certify")}
     outputs = {s: looks(seen) for s in ("select", "certify")}
     return make_pictures(types, split, source), chosen, outputs
 
 
-def test_each_source_has_rules_from_the_pictures_that_look_like_it(
+def test_each_domain_has_rules_from_the_pictures_that_look_like_it(
     label_set: LabelSet, situation: tuple[Pictures, dict[str, Chosen], dict[str, Outputs]]
 ) -> None:
     """Photographs that are taken for products get the products' thresholds: no rule sees them."""
@@ -302,9 +302,9 @@ def test_each_source_has_rules_from_the_pictures_that_look_like_it(
     assert rules["catalogue"]["article_type"]["threshold"] == 0.9
     assert rules["catalogue"]["article_type"]["certify"].keys() == {"catalogue"}
     assert rules["catalogue"]["article_type"]["certify"]["catalogue"]["total"] == 300
-    assert rules["photo"]["article_type"]["threshold"] == 0.6
-    assert rules["photo"]["article_type"]["certify"].keys() == {"phone"}
-    assert rules["photo"]["article_type"]["certify"]["phone"]["total"] == 270
+    assert rules["phone"]["article_type"]["threshold"] == 0.6
+    assert rules["phone"]["article_type"]["certify"].keys() == {"phone"}
+    assert rules["phone"]["article_type"]["certify"]["phone"]["total"] == 270
 
 
 def test_only_what_is_labelled_in_photographs_is_promised_for_them(
@@ -313,7 +313,7 @@ def test_only_what_is_labelled_in_photographs_is_promised_for_them(
     pictures, chosen, outputs = situation
     rules = fit_rules(outputs, chosen, pictures, label_set)
     promises = {s: {a: rule["promise"] for a, rule in r.items()} for s, r in rules.items()}
-    assert promises == {"catalogue": PROMISES, "photo": PHOTO_PROMISES}
+    assert promises == {"catalogue": PROMISES, "phone": PHOTO_PROMISES}
     assert set(PHOTO_PROMISES) == {"article_type", "sub_category", "master_category"}
 
 
@@ -325,11 +325,11 @@ def test_another_promise_is_that_of_products_type_and_categories(
     changed = {a for a, rule in rules["catalogue"].items() if rule["promise"] != PROMISES[a]}
     assert changed == {"article_type", "sub_category", "master_category"}
     assert {rules["catalogue"][a]["promise"] for a in changed} == {0.9}
-    assert {a: rule["promise"] for a, rule in rules["photo"].items()} == PHOTO_PROMISES
+    assert {a: rule["promise"] for a, rule in rules["phone"].items()} == PHOTO_PROMISES
 
 
 def test_without_photographs_there_are_no_rules_for_them(label_set: LabelSet) -> None:
     pictures = make_pictures(["Heels"] * 4, ["select", "certify"] * 2, ["catalogue"] * 4)
     chosen = {s: choose(label_set, ["Heels"] * 2, np.ones(2)) for s in ("select", "certify")}
-    outputs = {s: looks(["catalogue", "photo"]) for s in ("select", "certify")}
+    outputs = {s: looks(["catalogue", "phone"]) for s in ("select", "certify")}
     assert fit_rules(outputs, chosen, pictures, label_set).keys() == {"catalogue"}

@@ -11,7 +11,7 @@ import torch
 from errors import UsageError
 from models.batches import Batches
 from models.data import Pictures
-from models.labels import LabelSet
+from models.labels import DOMAINS, LabelSet
 from models.network import to_images
 from tests.unit.tiny import HEIGHT, WIDTH
 
@@ -38,9 +38,9 @@ def test_a_batch_has_its_share_of_photographs(pictures: Pictures, label_set: Lab
     batches = make_batches(pictures, label_set)
     for step in range(batches.steps_per_epoch):
         rows = rows_of(batches, step)
-        assert set(pictures.source[rows[:6]]) == {"catalogue"}
+        assert set(pictures.dataset[rows[:6]]) == {"catalogue"}
         assert len(rows[6:]) == 2
-        assert "catalogue" not in pictures.source[rows[6:]]
+        assert "catalogue" not in pictures.dataset[rows[6:]]
         assert set(pictures.split[rows]) == {"train"}
 
 
@@ -71,7 +71,7 @@ def test_without_photographs_a_batch_is_full_of_products(
 ) -> None:
     images, targets = make_batches(products, label_set).batch(0, 32, 24)
     assert images.shape == (8, 3, 32, 24)
-    assert targets["source"].tolist() == [0] * 8
+    assert targets["domain"].tolist() == [0] * 8
 
 
 def test_targets_belong_to_the_pictures_of_the_batch(
@@ -80,9 +80,11 @@ def test_targets_belong_to_the_pictures_of_the_batch(
     """Known labels by number, -1 for those of photographs; the types that count as right."""
     batches = make_batches(pictures, label_set)
     _, targets = batches.batch(5, HEIGHT, WIDTH)
-    assert set(targets) == {*label_set.heads, "source", "right"}
+    assert set(targets) == {*label_set.heads, "domain", "right"}
     rows = rows_of(batches, 5)
-    assert targets["source"].tolist() == [0] * 6 + [1] * 2
+    domains = [DOMAINS.index(dataset) for dataset in pictures.dataset[rows]]
+    assert targets["domain"].tolist() == domains
+    assert domains[:6] == [0] * 6
     for attribute in label_set.heads:
         named = [
             label_set.names[attribute][number] if number >= 0 else ""
@@ -113,13 +115,14 @@ def test_a_product_in_the_street_is_neither_catalogue_nor_photograph(
     on_white = ~batches._masks.flatten(1).all(dim=1)
     seen = set()
     for step in range(batches.steps_per_epoch):
-        places, _ = batches._rows_of(step)
+        places, photos = batches._rows_of(step)
         images, targets = batches.batch(step, 32, 24)
-        expected = [-1 if white else 0 for white in on_white[places]] + [1, 1]
-        assert targets["source"].tolist() == expected
+        looks = [DOMAINS.index(dataset) for dataset in pictures.dataset[photos]]
+        expected = [-1 if white else 0 for white in on_white[places]] + looks
+        assert targets["domain"].tolist() == expected
         assert images.isfinite().all()
         seen |= set(expected)
-    assert seen == {-1, 0, 1}
+    assert seen == {-1, 0, 1, 2}
 
 
 def test_a_step_gives_the_same_pictures_whatever_came_before(

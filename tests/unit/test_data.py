@@ -187,7 +187,7 @@ def test_joined_rows_keep_their_picture_labels_split_and_source(
         assert whole.ids[rows].tolist() == part.ids.tolist()
         assert np.array_equal(whole.pixels[rows], part.pixels)
         assert whole.split[rows].tolist() == part.split.tolist()
-        assert whole.source[rows].tolist() == part.source.tolist()
+        assert whole.dataset[rows].tolist() == part.dataset.tolist()
         assert whole.coarse[rows] == part.coarse
         assert whole.group[rows].tolist() == part.group.tolist()
         for attribute in ATTRIBUTES:

@@ -20,7 +20,7 @@ from models.card import Card
 from models.data import SPLITS, UNKNOWN, Pictures
 from models.evaluate import evaluate, table
 from models.export import MAX_VERSION_BYTES, export_run, write_card
-from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
+from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
 from models.network import TagNetwork, head_sizes, load_network, to_images
 from models.predictor import Predictor
 from models.train import Stage, TrainSettings, train
@@ -53,14 +53,15 @@ def test_the_card_describes_the_run(exported: Path, pictures: Pictures) -> None:
     assert card.raw["data"]["sha256"] == pictures.digest
     assert card.raw["data"]["rows"] == len(pictures.ids)
     assert card.raw["data"]["splits"] == {n: len(pictures.indices(n)) for n in SPLITS}
-    assert card.raw["data"]["sources"] == dict(Counter(pictures.source.tolist()))
+    assert card.raw["data"]["datasets"] == dict(Counter(pictures.dataset.tolist()))
     assert card.raw["training"]["seed"] == 0
     assert card.raw["training"]["frozen"] == 3
     assert card.raw["training"]["stages"][1] == {"epochs": 1, "height": HEIGHT, "width": WIDTH}
     assert set(card.temperatures) == set(HEAD_ATTRIBUTES)
     assert {s: set(t) for s, t in card.thresholds.items()} == {
         "catalogue": set(ATTRIBUTES),
-        "photo": set(PHOTO_PROMISES),
+        "phone": set(PHOTO_PROMISES),
+        "street": set(PHOTO_PROMISES),
     }
     assert set(card.fashion) == {"midpoint", "scale", "threshold"}
 
@@ -70,7 +71,7 @@ def test_so_few_pictures_certify_nothing(exported: Path, pictures: Pictures) -> 
     assert len(pictures.indices("select")) < 100
     thresholds = Card.load(exported).thresholds
     assert thresholds["catalogue"]["article_type"] > 1
-    assert thresholds["photo"]["article_type"] > 1
+    assert thresholds["phone"]["article_type"] > 1
 
 
 def test_the_exported_version_predicts(exported: Path, pictures: Pictures) -> None:
@@ -161,9 +162,9 @@ def test_evaluation_measures_each_source_of_photographs(
         ]
         assert figures[source]["n_test"] == len(rows) > 0
         assert figures[source]["article_type"]["top1"] == pytest.approx(np.mean(right))
-        taken = np.mean([one.source == "photo" for one in found])
-        assert figures[source]["taken_for_photo"] == pytest.approx(taken)
-        assert set(figures[source]) == {"n_test", "taken_for_photo", *PHOTO_PROMISES}
+        taken = {d: np.mean([one.domain == d for one in found]) for d in DOMAINS}
+        assert figures[source]["taken_for"] == pytest.approx(taken)
+        assert set(figures[source]) == {"n_test", "taken_for", *PHOTO_PROMISES}
     assert "phone photographs, coarse labels" in table(figures)
 
 

@@ -67,7 +67,7 @@ def test_few_pictures_give_a_similarity_that_half_precision_holds(
     few = Pictures(
         **{
             **vars(pictures),
-            **{name: vars(pictures)[name][rows] for name in ("ids", "pixels", "split", "source")},
+            **{name: vars(pictures)[name][rows] for name in ("ids", "pixels", "split", "dataset")},
         }
     )
     look = fit_fashion_look(network, few)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.losses import PREFIXES, Learner, Proxies, known_cross_entropy, set_loss
+from models.losses import PREFIXES, Learner, Proxies, known_cross_entropy, set_loss, taught_loss
 from models.network import EMBEDDING_DIM, TagNetwork
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 3.0], [0.3, 0.2, 0.1]])
@@ -62,6 +62,35 @@ def test_impossible_labels_give_no_infinite_gradient() -> None:
     assert (logits.grad[:, 2] > 0).all()  # what is wrong is pushed down
 
 
+def test_a_teacher_s_beliefs_are_met_by_equal_probabilities() -> None:
+    """The loss is least, the beliefs' own entropy, where the network believes the same."""
+    taught = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.0, 0.0]])
+    same = torch.stack([taught[0].log(), torch.tensor([5.0, 0.0, 0.0])])
+    entropy = -(taught[0] * taught[0].log()).sum()
+    assert taught_loss(same, taught).item() == pytest.approx(entropy.item(), abs=1e-6)
+    assert taught_loss(torch.zeros(2, 3), taught).item() == pytest.approx(math.log(3), abs=1e-6)
+
+
+def test_a_batch_of_which_no_teacher_was_asked_costs_nothing() -> None:
+    assert taught_loss(torch.randn(2, 3), torch.zeros(2, 3)).item() == 0
+
+
+def test_labels_and_teacher_share_a_head_s_term() -> None:
+    sizes = {"article_type": 3, "domain": 3}
+    network = TagNetwork(sizes, frozen=3)
+    images = torch.zeros(1, 3, 32, 32)
+    targets = {"domain": torch.tensor([0]), "right": one_hot(1)}
+    taught = {**targets, "taught_article_type": torch.tensor([[0.2, 0.5, 0.3]])}
+
+    def term(distill: float, targets: dict[str, torch.Tensor]) -> float:
+        return Learner(network, sizes, distill).eval()(images, targets)["article_type"].item()
+
+    assert term(0.0, taught) == pytest.approx(term(0.0, targets))
+    halves = (term(0.0, taught) + term(1.0, taught)) / 2
+    assert term(0.5, taught) == pytest.approx(halves)
+    assert term(1.0, taught) != pytest.approx(term(0.0, taught))
+
+
 def test_proxies_measure_the_cosine_of_a_prefix_whatever_its_length() -> None:
     proxies = Proxies(2)
     vectors = torch.randn(3, EMBEDDING_DIM)
@@ -76,28 +105,28 @@ def test_proxies_measure_the_cosine_of_a_prefix_whatever_its_length() -> None:
 
 @pytest.fixture(scope="module")
 def learner() -> Learner:
-    sizes = {"article_type": 3, "base_colour": 4, "gender": 2, "source": 2}
+    sizes = {"article_type": 3, "base_colour": 4, "gender": 2, "domain": 3}
     return Learner(TagNetwork(sizes, frozen=3), sizes).eval()
 
 
-def test_a_photograph_with_a_coarse_label_teaches_types_and_source_alone(
+def test_a_photograph_with_a_coarse_label_teaches_types_and_domain_alone(
     learner: Learner,
 ) -> None:
     targets = {
         "base_colour": torch.tensor([-1, -1]),
         "gender": torch.tensor([-1, -1]),
-        "source": torch.tensor([1, 1]),
+        "domain": torch.tensor([1, 1]),
         "right": torch.tensor([[True, True, False], [False, True, True]]),
     }
     terms = learner(torch.zeros(2, 3, 32, 32), targets)
     cost = {name for name, term in terms.items() if float(term.detach()) > 0}
-    assert cost == {"article_type", "proxy_article_type", "source"}
+    assert cost == {"article_type", "proxy_article_type", "domain"}
     assert set(terms) == {*cost, "base_colour", "gender", "proxy_base_colour"}
 
 
 def test_data_without_colours_have_no_loss_of_colours() -> None:
-    sizes = {"article_type": 3, "source": 2}
+    sizes = {"article_type": 3, "domain": 3}
     alone = Learner(TagNetwork(sizes, frozen=3), sizes).eval()
-    targets = {"source": torch.tensor([0]), "right": one_hot(1)}
+    targets = {"domain": torch.tensor([0]), "right": one_hot(1)}
     terms = alone(torch.zeros(1, 3, 32, 32), targets)
-    assert set(terms) == {"article_type", "proxy_article_type", "source"}
+    assert set(terms) == {"article_type", "proxy_article_type", "domain"}

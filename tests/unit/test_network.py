@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from errors import UsageError
-from models.labels import HEAD_ATTRIBUTES, SOURCES, LabelSet
+from models.labels import DOMAINS, HEAD_ATTRIBUTES, LabelSet
 from models.network import (
     FashionLook,
     ServingNetwork,
@@ -84,11 +84,11 @@ def test_frozen_stages_compute_what_unfrozen_ones_do(frozen: int) -> None:
 def test_heads_are_the_attributes_that_have_labels_and_the_source() -> None:
     rows = {a: ["", ""] for a in ("sub_category", "master_category", *HEAD_ATTRIBUTES)}
     alone = LabelSet.from_rows({**rows, "article_type": ["Shirts", "Heels"]})
-    assert head_sizes(alone) == {"article_type": 2, "source": len(SOURCES)}
+    assert head_sizes(alone) == {"article_type": 2, "domain": len(DOMAINS)}
     coloured = LabelSet.from_rows(
         {**rows, "article_type": ["Shirts", "Heels"], "base_colour": ["Red", ""]}
     )
-    assert head_sizes(coloured) == {"article_type": 2, "base_colour": 1, "source": len(SOURCES)}
+    assert head_sizes(coloured) == {"article_type": 2, "base_colour": 1, "domain": len(DOMAINS)}
 
 
 def test_pixels_become_images_between_minus_one_and_one() -> None:

@@ -108,7 +108,7 @@ def test_labels_count_as_right_only_what_the_label_set_knows(label_set: LabelSet
 
 
 def test_phone_pictures_have_a_coarse_label_and_no_other(phone: Pictures) -> None:
-    assert set(phone.source) == {"phone"}
+    assert set(phone.dataset) == {"phone"}
     assert all(set(phone.labels[a]) == {UNKNOWN} for a in ATTRIBUTES)
     assert {frozenset({"Tshirts"}), frozenset({"Casual Shoes"})} <= set(phone.coarse)
 
@@ -173,7 +173,7 @@ def test_tiny_boxes_other_labels_and_photographs_without_boxes_are_left_out(
     assert numbers == {"0", "3"}
     assert set(street.coarse) == {frozenset({"Tshirts"}), frozenset({"Backpacks", "Handbags"})}
     assert len(street.ids) == 2 * 23
-    assert set(street.source) == {"street"}
+    assert set(street.dataset) == {"street"}
 
 
 def test_a_box_without_width_is_cut_out_a_pixel_wide(tmp_path: Path, label_set: LabelSet) -> None:

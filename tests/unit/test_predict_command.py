@@ -88,7 +88,7 @@ def test_the_decision_follows_the_card_s_thresholds_for_what_the_picture_looks_l
 ) -> None:
     rows = rows_of(predictor, [SAMPLES / name for name in predictions])
     for row, prediction in zip(rows, predictions.values(), strict=True):
-        least = card.thresholds_for(prediction.source).get("article_type", NEVER)
+        least = card.thresholds_for(prediction.domain).get("article_type", NEVER)
         sure = row["confidence"] >= least
         fashion = row["fashion_score"] >= card.fashion["threshold"]
         reason = None if sure and fashion else "below_threshold" if fashion else "not_fashion"

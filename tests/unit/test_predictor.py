@@ -17,16 +17,16 @@ from models.calibrate import upper_error
 from models.card import NEVER, WEIGHTS, Card, default_version, version_folder
 from models.data import SPLITS
 from models.export import MAX_VERSION_BYTES
-from models.labels import ATTRIBUTES, DERIVED_ATTRIBUTES, HEAD_ATTRIBUTES, SOURCES
+from models.labels import ATTRIBUTES, DERIVED_ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES
 from models.losses import PREFIXES
 from models.predictor import (
     Prediction,
     Predictor,
     calibrated,
+    domains,
     energies,
     familiarity,
     fashion_scores,
-    sources,
 )
 from models.transforms import Pixels
 
@@ -43,7 +43,7 @@ def test_every_attribute_has_a_known_label_and_a_confidence(
             assert isinstance(confidence, float)
             assert 0 < confidence <= 1, name
         assert 0 <= prediction.fashion_score <= 1, name
-        assert prediction.source in SOURCES, name
+        assert prediction.domain in DOMAINS, name
 
 
 def test_top5_is_sorted_and_begins_with_the_type(predictions: dict[str, Prediction]) -> None:
@@ -172,7 +172,7 @@ def test_backends_name_the_outputs_with_the_right_widths(
 ) -> None:
     names, rows = card.labels().names, len(sample_pixels)
     shapes: dict[str, tuple[int, ...]] = {a: (rows, len(names[a])) for a in HEAD_ATTRIBUTES}
-    shapes |= {"source": (rows, len(SOURCES)), "embedding": (rows, 256)}
+    shapes |= {"domain": (rows, len(DOMAINS)), "embedding": (rows, 256)}
     shapes |= {"fashion_similarity": (rows,)}
     for outputs in both:
         assert {name: values.shape for name, values in outputs.items()} == shapes
@@ -216,12 +216,12 @@ def test_a_version_without_a_fashion_look_is_familiar_with_what_it_names_surely(
     assert familiarity(both).tolist() == seen.tolist()
 
 
-def test_a_picture_looks_like_the_source_that_is_likelier() -> None:
+def test_a_picture_looks_like_the_domain_that_is_likeliest() -> None:
     embedding = np.zeros((2, 256), dtype=np.float32)
-    logits = np.array([[0.5, -1.0], [2.0, 2.1]], dtype=np.float32)
-    outputs = {"embedding": embedding, "source": logits}
-    assert sources(outputs).tolist() == ["catalogue", "photo"]
-    assert sources({"embedding": embedding}).tolist() == ["catalogue", "catalogue"]
+    logits = np.array([[0.5, -1.0, 0.4], [2.0, 2.1, -3.0]], dtype=np.float32)
+    outputs = {"embedding": embedding, "domain": logits}
+    assert domains(outputs).tolist() == ["catalogue", "phone"]
+    assert domains({"embedding": embedding}).tolist() == ["catalogue", "catalogue"]
 
 
 # The folder
@@ -243,8 +243,8 @@ def test_the_card_says_which_data_it_was_made_from(card: Card) -> None:
     data = card.raw["data"]
     assert re.fullmatch(r"[0-9a-f]{64}", data["sha256"])
     assert data["splits"].keys() == SPLITS.keys()
-    assert sum(data["splits"].values()) == sum(data["sources"].values()) == data["rows"]
-    assert set(data["sources"]) == {"catalogue", "phone", "street"}
+    assert sum(data["splits"].values()) == sum(data["datasets"].values()) == data["rows"]
+    assert set(data["datasets"]) == {"catalogue", "phone", "street"}
     for name, share in SPLITS.items():
         assert data["splits"][name] / data["rows"] == pytest.approx(share, abs=0.03)
 
@@ -266,17 +266,16 @@ def test_the_card_has_a_sane_temperature_for_each_head(card: Card) -> None:
 def test_the_acceptance_rules_were_chosen_on_one_split_and_certified_on_another(
     card: Card,
 ) -> None:
-    """For each source, on each of its data sets; a promise is certified or nothing accepted."""
+    """For each domain; a promise is certified or nothing accepted."""
     data = card.raw["data"]
-    promises = {"catalogue": PROMISES, "photo": PHOTO_PROMISES}
-    datasets = {"catalogue": {"catalogue"}, "photo": set(data["sources"]) - {"catalogue"}}
-    assert card.raw["acceptance"].keys() == promises.keys()
-    for source, rules in card.raw["acceptance"].items():
-        assert {a: rule["promise"] for a, rule in rules.items()} == promises[source]
+    promises = {"catalogue": PROMISES, "phone": PHOTO_PROMISES, "street": PHOTO_PROMISES}
+    assert card.raw["acceptance"].keys() == promises.keys() == set(data["datasets"])
+    for domain, rules in card.raw["acceptance"].items():
+        assert {a: rule["promise"] for a, rule in rules.items()} == promises[domain]
         for attribute, rule in rules.items():
-            assert rule["threshold"] == card.thresholds_for(source)[attribute]
+            assert rule["threshold"] == card.thresholds_for(domain)[attribute]
             for split in ("select", "certify"):
-                assert set(rule[split]) == datasets[source]
+                assert set(rule[split]) == {domain}
                 assert sum(m["total"] for m in rule[split].values()) <= data["splits"][split]
                 for measured in rule[split].values():
                     assert measured["threshold"] == rule["threshold"]
@@ -297,7 +296,7 @@ def test_the_shipped_model_publishes_types_of_products(card: Card) -> None:
 
 def test_the_card_has_the_figures_of_the_test_split(card: Card) -> None:
     figures = card.raw["test"]
-    photos = [source for source in ("phone", "street") if source in card.raw["data"]["sources"]]
+    photos = [source for source in ("phone", "street") if source in card.raw["data"]["datasets"]]
     parts = [figures, *(figures[source] for source in photos)]
     assert sum(part["n_test"] for part in parts) == card.raw["data"]["splits"]["test"]
     for part, attributes in zip(parts, [ATTRIBUTES, *[PHOTO_PROMISES] * len(photos)], strict=True):
@@ -344,5 +343,5 @@ def test_a_card_gives_back_what_its_file_says(tmp_path: Path) -> None:
     assert card.temperatures == {"gender": 1.5}
     assert card.thresholds == {"catalogue": {"gender": 0.75}}
     assert card.thresholds_for("catalogue") == {"gender": 0.75}
-    assert card.thresholds_for("photo") == {}
+    assert card.thresholds_for("phone") == {}
     assert card.raw == raw

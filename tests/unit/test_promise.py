@@ -87,11 +87,11 @@ def test_rules_for_what_the_data_lack_stay(tmp_path: Path) -> None:
     world = make_world(tmp_path / "v1", count=400)
     labels = dict(world.pictures.labels)
     labels["gender"] = np.full(400, UNKNOWN)
-    products = replace(world.pictures, labels=labels, source=np.full(400, "catalogue"))
+    products = replace(world.pictures, labels=labels, dataset=np.full(400, "catalogue"))
     card = with_promise(world.card, products, 0.9, world)
     old, new = world.card.raw["acceptance"], card.raw["acceptance"]
     assert new["catalogue"]["gender"] == old["catalogue"]["gender"]
-    assert new["photo"] == old["photo"]
+    assert new["phone"] == old["phone"]
     assert new["catalogue"]["season"] != old["catalogue"]["season"]
     assert new["catalogue"]["article_type"]["promise"] == 0.9
 

@@ -183,7 +183,7 @@ def test_the_risk_curve_ends_at_all_pictures_and_starts_at_the_surest(
     assert risk[40] == pytest.approx((~right[surest]).mean())
     assert found["chosen"]["coverage"] == pytest.approx(part["accepted"])
     assert found["chosen"]["risk"] == pytest.approx(1 - part["accepted_precision"])
-    assert found["thresholds"] == {"catalogue": 0.9, "photo": 0.9}
+    assert found["thresholds"] == {"catalogue": 0.9, "phone": 0.9, "street": 0.9}
 
 
 def test_the_back_off_is_counted_among_types_that_go_to_review(evidence: Evidence) -> None:
@@ -239,7 +239,7 @@ def test_a_real_version_is_proved_on_drawn_pictures(
         labels=labels,
         split=np.repeat(["train", "test"], len(files)),
         digest="0" * 64,
-        source=np.full(2 * len(files), "catalogue"),
+        dataset=np.full(2 * len(files), "catalogue"),
         coarse=[None] * (2 * len(files)),
     )
     evidence = Evidence.collect(card, pictures, tmp_path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.backends import Outputs
 from models.card import Card
 from models.evaluate import published_tags
-from models.labels import ATTRIBUTES, HEAD_ATTRIBUTES, LabelSet
+from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
 from models.predictor import Prediction, Predictor, choose_labels
 from models.transforms import Pixels
 from worker.routing import Route, route
@@ -124,20 +124,20 @@ class Fixed:
 
 
 def agreed(predictor: Predictor, pixels: NDArray[np.uint8]) -> list[tuple[str, set[str]]]:
-    """See that evaluation and worker publish the same; return source and tags of each picture."""
+    """See that evaluation and worker publish the same; return domain and tags of each picture."""
     card, outputs = predictor.card, predictor._backend.infer(pixels)
     chosen = choose_labels(predictor.probabilities(outputs), predictor.labels)
     published = published_tags(chosen, outputs, card)
     found = []
     for row, one in enumerate(predictor.predict(list(pixels))):
-        way = route(one, card.thresholds_for(one.source), card.fashion["threshold"])
+        way = route(one, card.thresholds_for(one.domain), card.fashion["threshold"])
         assert set(way.published) == {a for a in published if published[a][row]}
-        found.append((one.source, set(way.published)))
+        found.append((one.domain, set(way.published)))
     return found
 
 
 @pytest.fixture
-def both_sources(tmp_path: Path) -> Predictor:
+def both_domains(tmp_path: Path) -> Predictor:
     """A model with thresholds for products and photographs, and 300 answers of all kinds."""
     rows: dict[str, list[str]] = {a: ["one", "two", "three"] for a in ATTRIBUTES}
     LabelSet.from_rows(rows).save(tmp_path / "labels.json")
@@ -149,41 +149,42 @@ def both_sources(tmp_path: Path) -> Predictor:
         temperatures=dict.fromkeys(HEAD_ATTRIBUTES, 1.0),
         thresholds={
             "catalogue": dict.fromkeys(ATTRIBUTES, 0.5),
-            "photo": {"master_category": 0.6, "sub_category": 0.7, "article_type": 0.8},
+            "phone": {"master_category": 0.6, "sub_category": 0.7, "article_type": 0.8},
         },
         fashion={"midpoint": 0.0, "scale": 1.0, "threshold": 0.3},
         raw={},
     )
     random = np.random.default_rng(0)
     outputs = {a: random.normal(0, 2, (300, 3)).astype(np.float32) for a in HEAD_ATTRIBUTES}
-    outputs["source"] = random.normal(0, 1, (300, 2)).astype(np.float32)
+    outputs["domain"] = random.normal(0, 1, (300, 3)).astype(np.float32)
     outputs["embedding"] = np.zeros((300, 256), dtype=np.float32)
     outputs["fashion_similarity"] = random.normal(0, 1, 300).astype(np.float32)
     return Predictor(card, Fixed(outputs))
 
 
 def test_pictures_that_look_like_photographs_have_thresholds_of_their_own(
-    both_sources: Predictor,
+    both_domains: Predictor,
 ) -> None:
     """Evaluation and worker agree on them too."""
-    found = agreed(both_sources, np.zeros((300, 1, 1, 3), dtype=np.uint8))
-    outputs = both_sources._backend.infer(np.zeros((300, 1, 1, 3), dtype=np.uint8))
-    sure = both_sources.probabilities(outputs)["article_type"].max(axis=1)
+    found = agreed(both_domains, np.zeros((300, 1, 1, 3), dtype=np.uint8))
+    outputs = both_domains._backend.infer(np.zeros((300, 1, 1, 3), dtype=np.uint8))
+    sure = both_domains.probabilities(outputs)["article_type"].max(axis=1)
     fashion = outputs["fashion_similarity"] >= np.log(0.3 / 0.7)
-    for source, least in (("catalogue", 0.5), ("photo", 0.8)):
-        rows = [row for row, (looks, _) in enumerate(found) if looks == source]
+    for domain, least in (("catalogue", 0.5), ("phone", 0.8)):
+        rows = [row for row, (looks, _) in enumerate(found) if looks == domain]
         accepted = [row for row in rows if "article_type" in found[row][1]]
         assert accepted == [row for row in rows if sure[row] >= least and fashion[row]]
         assert 0 < len(accepted) < len(rows)
 
 
 def test_what_was_never_measured_on_photographs_is_not_published_of_them(
-    both_sources: Predictor,
+    both_domains: Predictor,
 ) -> None:
-    found = agreed(both_sources, np.zeros((300, 1, 1, 3), dtype=np.uint8))
+    found = agreed(both_domains, np.zeros((300, 1, 1, 3), dtype=np.uint8))
     tags = {
-        source: set().union(*(tags for looks, tags in found if looks == source))
-        for source in ("catalogue", "photo")
+        domain: set().union(*(tags for looks, tags in found if looks == domain))
+        for domain in DOMAINS
     }
     assert tags["catalogue"] == set(ATTRIBUTES)
-    assert tags["photo"] == {"master_category", "sub_category", "article_type"}
+    assert tags["phone"] == {"master_category", "sub_category", "article_type"}
+    assert tags["street"] == set()

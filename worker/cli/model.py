@@ -77,11 +77,30 @@ def train(
         float, typer.Option(min=0, max=0.9, help="Share of residual branches left out.")
     ] = 0.1,
     frozen: Annotated[
-        int, typer.Option(min=0, max=7, help="Stages of the backbone that are not retrained.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            min=0, max=7, help="Stages of the backbone that are not retrained. [default: 3]"
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Network of timm or torchvision, e.g. resnet50; EfficientNet-Lite0."),
+    ] = None,
+    backbone_weights: BackboneWeightsOption = None,
+    download: DownloadOption = False,
+    split: Annotated[
+        str, typer.Option(help="How products are split: random, grouped or by_year.")
+    ] = "random",
     photos: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of photographs in each batch.")
     ] = 0.2,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="A version whose beliefs are learnt beside the labels; may be repeated."),
+    ] = None,
+    distill: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the loss that teachers' beliefs make up.")
+    ] = 0.5,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     make_default: Annotated[
         bool, typer.Option("--default/--no-default", help="Serve it where nobody chose another.")
@@ -94,11 +113,26 @@ def train(
     Needs the extra `train`: ./run install train
 
     Example: hangtag train --data ~/fashion --run runs/first
+
+    Example: hangtag train --data ~/fashion --backbone resnet50 --backbone-weights r50.safetensors
+
+    Example: hangtag train --data ~/fashion --from VERSION --teacher VERSION --learning-rate 6e-4
     """
     require_train_extra()
+    from models.network import BACKBONE
     from models.recipe import parse_stages, run_recipe
     from models.train import TrainSettings
 
+    built = None
+    if backbone:
+        from models.backbones import build_backbone
+
+        if frozen or start_from:
+            raise UsageError("--backbone starts from weights of its own: no --frozen, no --from")
+        built, _, said = build_backbone(backbone, backbone_weights, download)
+        note(said)
+    elif backbone_weights or download:
+        raise UsageError("--backbone-weights and --download are for --backbone; name a network")
     settings = TrainSettings(
         stages=parse_stages(epochs),
         learning_rate=learning_rate,
@@ -108,18 +142,25 @@ def train(
         weight_decay=weight_decay,
         dropout=dropout,
         drop_path=drop_path,
-        frozen=frozen,
+        backbone=built.name if built else BACKBONE,
+        frozen=3 if frozen is None and built is None else frozen or 0,
+        split=split,
         photos=photos,
+        teachers=tuple(teacher or ()),
+        distill=distill,
         seed=seed,
     )
-    with progress_bar("training", 1) as bar:
+    with progress_bar("{task.description}", 1) as bar:
 
         def progress(event: dict[str, Any]) -> None:
-            bar.update(bar.task_ids[0], completed=event["step"], total=event["steps"])
+            doing = event.get("doing", "training")
+            bar.update(
+                bar.task_ids[0], description=doing, completed=event["step"], total=event["steps"]
+            )
             if bar.disable:
                 note(json.dumps(event))
 
-        result = run_recipe(data, run, weights, version, settings, progress)
+        result = run_recipe(data, run, weights, version, settings, progress, built)
     if result is None:
         return  # one of several processes, and not the first
     folder, text = result
@@ -196,7 +237,12 @@ def evaluate(
     if page:
         check_page(page)
     card = Card.load(version_folder(model, weights))
-    found = measure(card, data, promise)
+    with progress_bar("{task.description}", 1) as bar:
+
+        def progress(doing: str, done: int, total: int) -> None:
+            bar.update(bar.task_ids[0], description=doing, completed=done, total=total)
+
+        found = measure(card, data, promise, progress)
     figures, evidence = found.figures, found.evidence
     changes = found.changes if found.changes or promise is None else ["no threshold changes"]
     row: dict[str, Any] = {"version": card.version, **figures}

@@ -120,7 +120,7 @@ def _row(
     path: Path, prediction: Prediction, predictor: Predictor, embedding: bool
 ) -> dict[str, Any]:
     card = predictor.card
-    way = route(prediction, card.thresholds_for(prediction.source), card.fashion["threshold"])
+    way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
     label, confidence = prediction.tags["article_type"]
     row: dict[str, Any] = {
         "path": str(path),
