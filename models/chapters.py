@@ -153,6 +153,33 @@ def risk_coverage(proof: Mapping[str, Any], command: str, plots: str) -> str:
     )
 
 
+def resembling(card: Card, proof: Mapping[str, Any], command: str) -> str:
+    """Return how much of the accuracy is memory: figures with and without near-duplicates."""
+    said = {
+        "with": "that have a near-duplicate in training",
+        "without": "without any, as in a split by groups",
+    }
+    rows = [
+        [
+            said[name],
+            f"{found['n']:,}",
+            percent(found["top1"], 2),
+            f"{found['n_accepted']:,}",
+            percent(found["accepted_precision"], 2),
+        ]
+        for name, found in proof["resembling"].items()
+    ]
+    header = ["test pictures", "", "article_type right", "published", "of those right"]
+    return chapter(
+        "Is it memory?",
+        table(header, rows),
+        f"This version's split is `{card.raw['data'].get('split', 'random')}`, on which it is "
+        "measured. `hangtag train --split grouped` keeps near-duplicates on one side, and "
+        "`--split by_year` tests on the newest years.",
+        again(command, "proof.resembling"),
+    )
+
+
 def backoff(proof: Mapping[str, Any], command: str) -> str:
     """Return what becomes of the sub-category where the type goes to review."""
     if not proof["backoff"]:

@@ -53,6 +53,7 @@ def export_run(
     width: int,
     version: str | None,
     backbone: nn.Module | None = None,
+    data_name: str = "pictures without a name",
 ) -> Path:
     """Export `run`'s averaged network; fit temperatures and thresholds; write the card.
 
@@ -84,7 +85,7 @@ def export_run(
         else "EfficientNet-Lite0, ImageNet weights (Apache-2.0), fine-tuned",
         "network": network_spec(serving),
         "input": {"height": height, "width": width, "layout": "uint8 NHWC RGB"},
-        "data": {**describe_data(pictures), "split": settings.get("split", "random")},
+        "data": {**describe_data(pictures, data_name), "split": settings.get("split", "random")},
         "training": settings,
     }
     _save_openvino(load_network(folder, card["network"]), folder, height, width)
@@ -117,11 +118,11 @@ def _serving_network(
     return ServingNetwork(network, fashion)
 
 
-def describe_data(pictures: Pictures) -> dict[str, Any]:
+def describe_data(pictures: Pictures, name: str) -> dict[str, Any]:
     """Describe the data of a run for its card."""
     names, counts = np.unique(pictures.dataset, return_counts=True)
     return {
-        "name": "Kaggle 'Fashion Product Images (Small)' (MIT)",
+        "name": name,
         "sha256": pictures.digest,
         "rows": len(pictures.ids),
         "datasets": dict(zip(names.tolist(), counts.tolist(), strict=True)),

@@ -31,6 +31,8 @@ def fit_fashion_look(network: TagNetwork, pictures: Pictures, seed: int = 0) -> 
     features = []
     for source in sorted(set(pictures.dataset)):
         rows = random.permutation(pictures.indices("train", source))[:PICTURES]
+        if not len(rows):
+            continue  # a data set so small that all of it fell into other splits
         features.append(_features(network, probe, pictures.pixels, np.sort(rows)))
     _, _, axes = np.linalg.svd(np.concatenate(features), full_matrices=False)
     axes = axes[:DIMENSIONS]

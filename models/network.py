@@ -223,7 +223,9 @@ def load_network(folder: Path, spec: Mapping[str, Any] | None = None) -> Serving
 
     It is built as `spec` says (`network_spec`), or the version's card.
     """
-    spec = spec or json.loads((folder / "card.json").read_text())["network"]
+    spec = spec or json.loads((folder / "card.json").read_text()).get("network")
+    if spec is None:
+        raise UsageError(f"{folder.name} was made by an older Hangtag: train it anew")
     network = TagNetwork(spec["heads"], _named(spec.get("backbone")), frozen=spec["frozen"])
     fashion = None
     if spec["fashion"]:

@@ -75,6 +75,7 @@ def page(
         limits(figures, proof),
         chapters.overview(figures, proof, command),
         chapters.published(card, figures, proof, command),
+        chapters.resembling(card, proof, command),
         chapters.risk_coverage(proof, command, plots),
         chapters.backoff(proof, command),
         chapters.confidence(command, plots),

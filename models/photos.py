@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from errors import PermanentError
 from models.data import UNKNOWN, Pictures, decode_all, split_of
 from models.labels import ATTRIBUTES, LabelSet
 from models.pictures import decode
@@ -70,7 +72,7 @@ def load_phone(folder: Path, label_set: LabelSet, height: int, width: int) -> Pi
 
 
 def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> Pictures | None:
-    """Cut garments out of street photographs; None where the file is not there.
+    """Cut garments out of street photographs; None where the file is not there, or has none.
 
     All garments of a photograph lie in one split.
     """
@@ -79,7 +81,8 @@ def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> P
         return None
     types = coarse_types("street", label_set)
     ids, groups, pixels, coarse = [], [], [], []
-    for row, picture, garments in _annotated(path):
+    dropped: Counter[str] = Counter()
+    for row, picture, garments in _annotated(path, dropped):
         for number, garment in enumerate(garments):
             left, top, right, bottom = garment["box"]
             box = (left, top, max(right, left + 1), max(bottom, top + 1))
@@ -90,7 +93,9 @@ def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> P
             groups.append(row)
             pixels.append(to_pixels(picture.crop(box), height, width))
             coarse.append(types[garment["label"]])
-    return _pictures("street", np.array(ids), np.stack(pixels), groups, coarse, {})
+    if not pixels:
+        return None
+    return _pictures("street", np.array(ids), np.stack(pixels), groups, coarse, dropped)
 
 
 def load_backgrounds(
@@ -105,7 +110,7 @@ def load_backgrounds(
         return np.empty((0, height, width, 3), dtype=np.uint8)
     random = np.random.default_rng(seed)
     patches = []
-    for row, picture, _ in _annotated(path, with_map=True):
+    for row, picture, _ in _annotated(path, Counter(), with_map=True):
         if split_of(row, 0, PHOTO_SPLITS) != "train":  # as in `_pictures`, whatever the seed
             continue
         classes = np.asarray(picture.info["label_map"])
@@ -122,12 +127,19 @@ def load_backgrounds(
 
 
 def _annotated(
-    path: Path, with_map: bool = False
+    path: Path, dropped: Counter[str], with_map: bool = False
 ) -> Iterator[tuple[str, Image.Image, list[dict[str, Any]]]]:
-    """Yield id, picture and garments of the photographs that have pixel labels."""
+    """Yield id, picture and garments of the photographs that have pixel labels.
+
+    Counts in `dropped` those that do not decode.
+    """
     table = pd.read_parquet(path)
     for row in table[table["garments"].notna()].to_dict("records"):
-        picture = decode(row["jpeg"], min_side=10_000)
+        try:
+            picture = decode(row["jpeg"], min_side=10_000)
+        except PermanentError:
+            dropped["undecodable"] += 1
+            continue
         if with_map:
             picture.info["label_map"] = Image.open(io.BytesIO(row["label_map"]))
         yield str(row["id"]), picture, json.loads(row["garments"])

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.sparse import csr_array, hstack
 
 from models.bootstrap import Bootstrap, Interval, calibration_error, macro_f1, ratio
 from models.calibrate import upper_error
+from models.duplicates import fingerprint, group_duplicates
 from models.evaluate import frequent_types, similarity_hits
 from models.evidence import Answers, Evidence
 from models.labels import LabelSet
@@ -68,7 +70,40 @@ def prove(
             if "article_type" in by_source[s]
         },
         "distances": {d: mean_hits(found) for d, found in hits.items()},
+        "resembling": resembling(evidence),
         "backoff": {s: backoff(a) for s, a in everything.items() if "sub_category" in by_source[s]},
+    }
+
+
+def resembling(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Measure apart the test products that have near-duplicates in training, and those without.
+
+    A random split leaves some pictures of a product on either side; those without any are what a
+    split by groups would have tested on. See `models.duplicates` for what counts as such.
+    """
+    answers = evidence.products
+    rows = np.concatenate([evidence.gallery, answers.rows])
+    pictures = (evidence.pictures.pixels[row] for row in rows)
+    prints = [fingerprint(one.tobytes(), Image.fromarray(one)) for one in pictures]
+    groups = group_duplicates(prints)
+    seen = np.isin(groups[len(evidence.gallery) :], groups[: len(evidence.gallery)])
+    right, known = answers.right["article_type"]
+    published = answers.published["article_type"]
+    parts = {"with": seen & known, "without": ~seen & known}
+    return {name: _type_figures(right, published, part) for name, part in parts.items()}
+
+
+def _type_figures(
+    right: NDArray[np.bool_], published: NDArray[np.bool_], rows: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Figures of the article type on some rows (N,)."""
+    accepted = int((published & rows).sum())
+    return {
+        "n": int(rows.sum()),
+        "top1": float(right[rows].mean()) if rows.any() else None,
+        "n_accepted": accepted,
+        "n_wrong": int((published & rows & ~right).sum()),
+        "accepted_precision": float(right[published & rows].mean()) if accepted else None,
     }
 
 

@@ -6,6 +6,7 @@ Needs torch (the `train` extra).
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import load_file, save_file
+
 from errors import UsageError
 from models.backbones import Backbone
 from models.card import Card
@@ -21,14 +24,14 @@ from models.data import Pictures, join
 from models.evaluate import evaluate, measure_all, table
 from models.evidence import Evidence
 from models.export import export_run, write_card
-from models.importers import load_dataset
+from models.importers import load_dataset, name_of
 from models.labels import LabelSet
 from models.photos import load_backgrounds, load_phone, load_street
 from models.processes import joined_processes
 from models.promise import changes, with_promise
 from models.rows import Progress as Steps
-from models.teacher import ask_teachers
-from models.train import Progress, Stage, TrainSettings, train
+from models.teacher import Beliefs, ask_teachers
+from models.train import Progress, Stage, TrainSettings, claim_run, train
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
@@ -64,15 +67,13 @@ def run_recipe(
     label_set.save(run / "labels.json")
     start = weights / settings.start_from if settings.start_from else None
     backgrounds = load_backgrounds(data, height, width)
-    teachers = [weights / name for name in settings.teachers]
+    claim_run(run, settings, pictures.digest)  # before teachers are asked for minutes
     beliefs = None
-    if teachers:
-
-        def asked(done: int, total: int) -> None:
-            if progress:
-                progress({"doing": "asking teachers", "step": done, "steps": total})
-
-        beliefs = ask_teachers(teachers, pictures, label_set, asked)
+    if settings.teachers:
+        teachers = [weights / name for name in settings.teachers]
+        beliefs = _kept_beliefs(
+            run / "beliefs.safetensors", teachers, pictures, label_set, progress
+        )
     with joined_processes() as processes:
         train(
             pictures,
@@ -88,11 +89,33 @@ def run_recipe(
         )
     if not processes.first:
         return None
-    folder = export_run(run, weights, pictures, height, width, version, backbone)
+    folder = export_run(run, weights, pictures, height, width, version, backbone, name_of(data))
     card = Card.load(folder)
     figures = evaluate(card, pictures, data)
     write_card(folder, {**card.raw, "commit": current_commit(), "test": figures})
     return folder, table(figures)
+
+
+def _kept_beliefs(
+    path: Path,
+    teachers: Sequence[Path],
+    pictures: Pictures,
+    label_set: LabelSet,
+    progress: Progress | None,
+) -> Beliefs:
+    """Ask teachers once a run: a run that is gone on with reads what they said."""
+    if path.exists():
+        return load_file(path)
+
+    def asked(done: int, total: int) -> None:
+        if progress:
+            progress({"doing": "asking teachers", "step": done, "steps": total})
+
+    beliefs = ask_teachers(teachers, pictures, label_set, asked)
+    temporary = path.with_suffix(f".{os.getpid()}")  # each of several processes asks
+    save_file(beliefs, temporary)
+    temporary.replace(path)
+    return beliefs
 
 
 def load_all(

@@ -121,7 +121,7 @@ def train(
     settings goes on from it. Raises UsageError where the folder belongs to other settings.
     """
     processes = processes or current_processes()
-    _claim_run(run, settings, pictures.digest)
+    claim_run(run, settings, pictures.digest)
     if backgrounds is None:
         backgrounds = np.empty((0, *pictures.pixels.shape[1:]), dtype=np.uint8)
     torch.manual_seed(settings.seed)
@@ -291,7 +291,7 @@ class Trainer:
         return {name: term.detach() for name, term in terms.items()}
 
 
-def _claim_run(run: Path, settings: TrainSettings, digest: str) -> None:
+def claim_run(run: Path, settings: TrainSettings, digest: str) -> None:
     """Write the settings into the run's folder, or see that they are the same."""
     run.mkdir(parents=True, exist_ok=True)
     wanted = json.loads(json.dumps({"settings": asdict(settings), "data": digest}))

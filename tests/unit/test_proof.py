@@ -21,7 +21,7 @@ from models.evaluate import measure_all
 from models.evidence import Evidence
 from models.labels import ATTRIBUTES
 from models.predictor import Predictor
-from models.proof import backoff, per_1000, prove, reliability, risk_coverage
+from models.proof import backoff, per_1000, prove, reliability, resembling, risk_coverage
 from models.similarity import nearest
 from models.transforms import Pixels
 from tests.unit.made_evidence import TREE, make_evidence, make_world
@@ -207,6 +207,23 @@ def test_the_back_off_is_counted_among_types_that_go_to_review(evidence: Evidenc
     assert 0 < count < len(rows)
 
 
+def test_pictures_that_training_has_too_are_measured_apart(tmp_path: Path) -> None:
+    """Forty test pictures are made copies of training pictures; the rest resembles nothing."""
+    world = make_world(tmp_path / "made", count=800, photos=False)
+    evidence, pixels = world.evidence(), world.pictures.pixels.copy()
+    test, train = (world.pictures.indices(split, "catalogue") for split in ("test", "train"))
+    pixels[test[:40]] = pixels[train[:40]]
+    found = resembling(replace(evidence, pictures=replace(world.pictures, pixels=pixels)))
+    answers = evidence.products
+    right, published = answers.right["article_type"][0], answers.published["article_type"]
+    assert found["with"]["n"] == 40
+    assert found["with"]["top1"] == pytest.approx(right[:40].mean())
+    assert found["without"]["n"] == len(test) - 40
+    assert found["without"]["top1"] == pytest.approx(right[40:].mean())
+    assert found["without"]["n_accepted"] == published[40:].sum()
+    assert found["without"]["n_wrong"] == (published[40:] & ~right[40:]).sum()
+
+
 def test_all_of_it_is_json(figures: dict[str, Any], proof: dict[str, Any]) -> None:
     assert json.loads(json.dumps(proof, allow_nan=False)) == proof
     json.dumps(figures, allow_nan=False)
@@ -258,3 +275,12 @@ def test_a_real_version_is_proved_on_drawn_pictures(
         range(len(files))
     )  # its own copy
     assert not proof["same_data"]
+    assert proof["resembling"]["with"]["n"] == len(known)
+    assert proof["resembling"]["with"]["top1"] == pytest.approx(np.mean(right))
+    assert proof["resembling"]["without"] == {
+        "n": 0,
+        "top1": None,
+        "n_accepted": 0,
+        "n_wrong": 0,
+        "accepted_precision": None,
+    }

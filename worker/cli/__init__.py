@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from errors import HangtagError, UsageError
-from worker.cli import data, model, operators, predict, services, tune, uploads
+from worker.cli import data, evaluate, model, operators, predict, services, tune, uploads
 
 app = typer.Typer(
     name="hangtag",
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (services, uploads, predict, data, model, tune, operators):
+for module in (services, uploads, predict, data, model, evaluate, tune, operators):
     module.register(app)
 
 

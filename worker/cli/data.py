@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.card import WEIGHTS, version_folder
-from worker.cli.model import require_train_extra
+from worker.cli.options import require_train_extra
 from worker.cli.output import note, progress_bar
 from worker.settings import load_settings
 

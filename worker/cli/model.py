@@ -1,8 +1,7 @@
-"""`hangtag train`, `evaluate`, `model`: for the ML engineer."""
+"""`hangtag train`, `model`: for the ML engineer."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,16 +11,9 @@ import typer
 from db.queries.models import activate_model, get_previous_model, list_models
 from db.session import make_engine, transaction
 from errors import UsageError
-from models.card import WEIGHTS, Card, version_folder
-from worker.cli.compare import (
-    BackboneOption,
-    BackboneWeightsOption,
-    CompareOption,
-    DownloadOption,
-    OnlyOption,
-    RowsOption,
-    print_comparison,
-)
+from models.card import WEIGHTS, version_folder
+from worker.cli.compare import BackboneWeightsOption, DownloadOption
+from worker.cli.options import DataOption, WeightsOption, require_train_extra
 from worker.cli.output import note, print_json, progress_bar
 from worker.settings import load_settings
 from worker.setup import register_folder
@@ -32,17 +24,7 @@ model_app = typer.Typer(help="Model versions: which there are, which one is acti
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(train)
-    app.command()(evaluate)
     app.add_typer(model_app, name="model")
-
-
-DataOption = Annotated[
-    Path,
-    typer.Option("--data", help="Data set; see `hangtag data report --help`.", exists=True),
-]
-WeightsOption = Annotated[
-    Path, typer.Option("--weights", help="Where model versions are kept.", file_okay=False)
-]
 
 
 def train(
@@ -168,127 +150,6 @@ def train(
         (weights / "default").write_text(folder.name + "\n")
     print(text)
     note(f"version {folder.name} is in {folder}")
-
-
-def evaluate(
-    data: DataOption,
-    model: Annotated[str | None, typer.Option(help="A version; the default one if none.")] = None,
-    weights: WeightsOption = WEIGHTS,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="All figures of the page as JSON instead of a table.")
-    ] = False,
-    promise: Annotated[
-        float | None,
-        typer.Option(help="Share of types to be right among those published, e.g. 0.99."),
-    ] = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Keep the promise's thresholds in the version's card.")
-    ] = False,
-    page: Annotated[
-        Path | None, typer.Option(help="Write the model card page, plots in a folder beside it.")
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option(min=0, help="What an operator takes for a decision, for the page.")
-    ] = 5.0,
-    sheets: Annotated[
-        Path | None,
-        typer.Option(help="Draw neighbours and worst mistakes there; shows the data's pictures."),
-    ] = None,
-    compare: CompareOption = False,
-    only: OnlyOption = None,
-    run: RowsOption = Path("runs/baselines"),
-    backbone: BackboneOption = None,
-    backbone_weights: BackboneWeightsOption = None,
-    download: DownloadOption = False,
-) -> None:
-    """Measure a model version on the test split, which no other command reads.
-
-    With --promise thresholds are chosen and certified anew, and the figures
-    are those under them; the version's card stays as it is without --write.
-    Needs the extra `train`: ./run install train
-
-    Example: hangtag evaluate --data ~/fashion
-
-    Example: hangtag evaluate --data ~/fashion --page docs/model.md --seconds 8
-
-    Example: hangtag evaluate --data ~/fashion --promise 0.99 --json
-
-    Example: hangtag evaluate --data ~/fashion --promise 0.99 --write
-
-    Example: hangtag evaluate --data ~/fashion --sheets ~/sheets
-
-    Example: hangtag evaluate --data ~/fashion --compare --only majority,cnn2,shipped
-    """
-    require_train_extra("matplotlib")
-    if compare:
-        folder = version_folder(model, weights)
-        print_comparison(data, run, only, folder, backbone, backbone_weights, download, as_json)
-        return
-    from models.page import check_page, write_page
-    from models.promise import check_promise, store_promise
-    from models.proof import prove
-    from models.recipe import measure
-    from models.sheets import write_sheets
-
-    if promise is not None:
-        check_promise(promise)
-    elif write:
-        raise UsageError("--write keeps a promise's thresholds; name one, e.g. --promise 0.99")
-    if page:
-        check_page(page)
-    card = Card.load(version_folder(model, weights))
-    with progress_bar("{task.description}", 1) as bar:
-
-        def progress(doing: str, done: int, total: int) -> None:
-            bar.update(bar.task_ids[0], description=doing, completed=done, total=total)
-
-        found = measure(card, data, promise, progress)
-    figures, evidence = found.figures, found.evidence
-    changes = found.changes if found.changes or promise is None else ["no threshold changes"]
-    row: dict[str, Any] = {"version": card.version, **figures}
-    if promise is not None:
-        row |= {"promise": promise, "acceptance": evidence.card.raw["acceptance"]}
-    if as_json or page:
-        row["proof"] = prove(evidence, figures, seconds, None if write else promise)
-    if as_json:
-        print_json(row)
-    else:
-        print("\n".join([card.version, *changes, found.text]))
-    if write:
-        store_promise(evidence.card, evidence.pictures, figures)
-        note(
-            f"{card.folder / 'card.json'}: {len(found.changes)} threshold(s) changed; workers that "
-            "run go on with the old ones until they are started again"
-        )
-        for change in found.changes:
-            note(f"  {change}")
-    command = _command(card, weights, seconds, None if write else promise)
-    written = write_page(page, evidence.card, figures, row["proof"], command) if page else []
-    written += write_sheets(evidence, sheets) if sheets else []
-    for path in written:
-        note(f"wrote {path}")
-
-
-def _command(card: Card, weights: Path, seconds: float, promise: float | None) -> str:
-    """Return the command that prints a page's figures again."""
-    words = ["hangtag evaluate --data DIR --model", card.version]
-    words += [] if weights == WEIGHTS else ["--weights DIR"]
-    words += [] if seconds == 5 else [f"--seconds {seconds:g}"]
-    words += [] if promise is None else [f"--promise {promise:g}"]
-    return " ".join(words)
-
-
-def require_train_extra(*more: str) -> None:
-    """Raise UsageError where the `train` extra is not installed."""
-    missing = [
-        name
-        for name in ("torch", "timm", "pandas", "safetensors", "sklearn", *more)
-        if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise UsageError(
-            f"training needs {', '.join(missing)}: pip install -c requirements.lock -e '.[train]'"
-        )
 
 
 @model_app.command("list")

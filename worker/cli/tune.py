@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.model import DataOption, require_train_extra
+from worker.cli.options import DataOption, require_train_extra
 from worker.cli.output import note, print_json
 
 if TYPE_CHECKING:
