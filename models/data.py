@@ -16,14 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errors import PermanentError, UsageError
-from models.duplicates import file_hash, fingerprint, group_duplicates
+from models.datasets.duplicates import file_hash, fingerprint, group_duplicates
+from models.datasets.rows import UNKNOWN as UNKNOWN
+from models.datasets.rows import File, Progress, Rows, each_file
+from models.datasets.splits import SPLITS as SPLITS
+from models.datasets.splits import split_of as split_of
+from models.datasets.splits import split_rows
 from models.labels import ATTRIBUTES, LabelSet
 from models.pictures import decode
-from models.rows import UNKNOWN as UNKNOWN
-from models.rows import File, Progress, Rows, each_file
-from models.splits import SPLITS as SPLITS
-from models.splits import split_of as split_of
-from models.splits import split_rows
 from models.transforms import Pixels, to_pixels
 
 PRODUCTS_FILE = "fashion_products.parquet"

@@ -1,6 +1,7 @@
 """Evaluation: `hangtag evaluate --data DIR`, the served network on the untouched test split.
 
-Needs pandas and scikit-learn (the `train` extra). Only `models.evidence` reads the test split.
+Needs pandas and scikit-learn (the `train` extra). Only `models.proof.evidence` reads the test
+split.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
-from models.acceptance import PHOTO_PROMISES
 from models.backends import Outputs
 from models.calibrate import expected_calibration_error, upper_error
 from models.card import Card
 from models.data import Pictures
-from models.evidence import Answers as Answers
-from models.evidence import Evidence
-from models.evidence import published_tags as published_tags
 from models.labels import ATTRIBUTES, DOMAINS, LabelSet
-from models.losses import PREFIXES
 from models.predictor import fashion_scores
-from models.similarity import Hits, mean_hits, nearest, neighbour_hits
+from models.proof.evidence import Answers as Answers
+from models.proof.evidence import Evidence
+from models.proof.evidence import published_tags as published_tags
+from models.proof.similarity import Hits, mean_hits, nearest, neighbour_hits
+from models.training.acceptance import PHOTO_PROMISES
+from models.training.losses import PREFIXES
 
 #: The nine sub-categories with the most pictures in the public data set.
 LARGEST_SUB_CATEGORIES = (

@@ -19,7 +19,8 @@ DERIVED_ATTRIBUTES = ("sub_category", "master_category")
 ATTRIBUTES = ("master_category", "sub_category", *HEAD_ATTRIBUTES)
 #: What a picture looks like: a product on white, a garment photographed at home, or one worn in the
 #: street. Each has thresholds of its own, since a model errs more on one than on another. The data
-#: sets `phone` and `street` (`models.photos`) teach their domains; all others are catalogues.
+#: sets `phone` and `street` (`models.datasets.photos`) teach their domains; all others are
+#: catalogues.
 DOMAINS = ("catalogue", "phone", "street")
 
 

@@ -68,7 +68,7 @@ class TagNetwork(nn.Module):
 
     The first `frozen` stages of an EfficientNet backbone keep their ImageNet weights: they see
     edges and colours, which need no retraining, and cost most of a training step. A backbone that
-    is given as a module (`models.backbones`) has none, and stochastic depth of its own.
+    is given as a module (`models.training.backbones`) has none, and stochastic depth of its own.
     """
 
     def __init__(
@@ -245,7 +245,7 @@ def _named(name: str | None) -> str | nn.Module:
     """Build a backbone by the name in a card, with random weights; None for the usual one."""
     if name is None:
         return BACKBONE
-    from models.backbones import build_backbone  # torchvision takes a second to load
+    from models.training.backbones import build_backbone  # torchvision takes a second to load
 
     return build_backbone(name)[0]
 

@@ -18,20 +18,20 @@ from typing import Any
 from safetensors.numpy import load_file, save_file
 
 from errors import UsageError
-from models.backbones import Backbone
 from models.card import Card
 from models.data import Pictures, join
+from models.datasets.importers import load_dataset, name_of
+from models.datasets.photos import load_backgrounds, load_phone, load_street
+from models.datasets.rows import Progress as Steps
 from models.evaluate import evaluate, measure_all, table
-from models.evidence import Evidence
-from models.export import export_run, write_card
-from models.importers import load_dataset, name_of
 from models.labels import LabelSet
-from models.photos import load_backgrounds, load_phone, load_street
-from models.processes import joined_processes
-from models.promise import changes, with_promise
-from models.rows import Progress as Steps
-from models.teacher import Beliefs, ask_teachers
+from models.proof.evidence import Evidence
 from models.train import Progress, Stage, TrainSettings, claim_run, train
+from models.training.backbones import Backbone
+from models.training.export import export_run, write_card
+from models.training.processes import joined_processes
+from models.training.promise import changes, with_promise
+from models.training.teacher import Beliefs, ask_teachers
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
@@ -56,8 +56,8 @@ def run_recipe(
 ) -> tuple[Path, str] | None:
     """Train, export, evaluate; return the version's folder and the table of figures.
 
-    `backbone` takes the place of EfficientNet-Lite0.
-    Of several processes (`models.processes`) the first exports and evaluates; others get None.
+    `backbone` takes the place of EfficientNet-Lite0. Of several processes
+    (`models.training.processes`) the first exports and evaluates; others get None.
     """
     height, width = settings.stages[-1].height, settings.stages[-1].width
     if backbone is not None:
@@ -128,7 +128,7 @@ def load_all(
 ) -> tuple[Pictures, LabelSet]:
     """Read products, and the photographs with coarse labels where their files are there.
 
-    `split` is that of the products, one of `models.splits.SPLIT_KINDS`.
+    `split` is that of the products, one of `models.datasets.splits.SPLIT_KINDS`.
     """
     products = load_dataset(data, height, width, split, progress)
     label_set = label_set or LabelSet.from_rows(products.labels)

@@ -22,10 +22,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from errors import UsageError
-from models.batches import Batches
 from models.data import Pictures
 from models.labels import LabelSet
-from models.losses import Learner
 from models.network import (
     BACKBONE,
     TagNetwork,
@@ -33,8 +31,10 @@ from models.network import (
     load_network,
     pretrained_backbone,
 )
-from models.processes import Processes, current_processes
-from models.teacher import Beliefs
+from models.training.batches import Batches
+from models.training.losses import Learner
+from models.training.processes import Processes, current_processes
+from models.training.teacher import Beliefs
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +62,11 @@ class TrainSettings:
     #: Stochastic depth in the backbone, and dropout before the heads (0..1).
     drop_path: float = 0.1
     dropout: float = 0.3
-    #: Network of timm or torchvision, see `models.backbones`.
+    #: Network of timm or torchvision, see `models.training.backbones`.
     backbone: str = BACKBONE
     #: Stages of the backbone that keep their ImageNet weights; EfficientNets alone have some.
     frozen: int = 0
-    #: How the data are split, see `models.splits`.
+    #: How the data are split, see `models.datasets.splits`.
     split: str = "random"
     #: How much training pictures are changed, see `augment`.
     strength: float = 1.0

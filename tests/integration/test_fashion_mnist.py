@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.data import Pictures
-from models.importers import MNIST_CLASSES, load_dataset
+from models.datasets.importers import MNIST_CLASSES, load_dataset
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 

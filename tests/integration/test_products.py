@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from models.acceptance import PHOTO_PROMISES, PROMISES
 from models.card import Card, version_folder
 from models.data import COLUMNS, split_of
+from models.training.acceptance import PHOTO_PROMISES, PROMISES
 from tests.conftest import ROOT
 
 DATA = ROOT.parent / "shared" / "data"

@@ -131,7 +131,7 @@ def finished(
 
     With photographs, backgrounds behind products, and frozen first stages.
     """
-    from models.photos import load_backgrounds
+    from models.datasets.photos import load_backgrounds
     from models.train import train
     from tests.unit.tiny import HEIGHT, SETTINGS, WIDTH
 
@@ -150,7 +150,7 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Export the finished run."""
-    from models.export import export_run
+    from models.training.export import export_run
     from tests.unit.tiny import HEIGHT, WIDTH
 
     return export_run(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from models.backends import Outputs
 from models.card import Card
 from models.data import UNKNOWN, Pictures
-from models.evidence import Answers, Evidence
 from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
+from models.proof.evidence import Answers, Evidence
 
 TREE = {
     "Jeans": ("Bottomwear", "Apparel"),

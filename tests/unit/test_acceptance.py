@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.acceptance import (
+from models.backends import Outputs
+from models.calibrate import upper_error
+from models.card import NEVER
+from models.data import UNKNOWN, Pictures
+from models.labels import ATTRIBUTES, DOMAINS, LabelSet
+from models.predictor import Chosen
+from models.training.acceptance import (
     PHOTO_PROMISES,
     PROMISES,
     Part,
@@ -15,12 +21,6 @@ from models.acceptance import (
     fit_rules,
     lowest_threshold,
 )
-from models.backends import Outputs
-from models.calibrate import upper_error
-from models.card import NEVER
-from models.data import UNKNOWN, Pictures
-from models.labels import ATTRIBUTES, DOMAINS, LabelSet
-from models.predictor import Chosen
 
 TREE = {
     "Handbags": ("Bags", "Accessories"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.augment import CATALOGUE, PHOTO, Strength, augment, product_masks, put_behind
+from models.training.augment import CATALOGUE, PHOTO, Strength, augment, product_masks, put_behind
 from models.transforms import Pixels
 from tests.unit.tiny import HEIGHT, WIDTH, sample
 

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from errors import UsageError
-from models import backbones
-from models.backbone_names import resolve
-from models.backbones import Backbone, build_backbone
 from models.network import pretrained_backbone
+from models.training import backbones
+from models.training.backbone_names import resolve
+from models.training.backbones import Backbone, build_backbone
 
 #: Networks of a few hundred thousand weights, with a timm classifier of 1,000 classes.
 TINY, OTHER_TINY = "test_resnet", "test_efficientnet"

@@ -17,8 +17,10 @@ from PIL import Image
 from torch import nn
 
 from errors import UsageError
-from models.backbones import build_backbone
-from models.baseline_networks import (
+from models.baselines.bench import Bench, CompareSettings
+from models.baselines.compare import Row, compare, compare_table
+from models.baselines.contestants import CONTESTANTS, Clock, fine_tuning
+from models.baselines.networks import (
     Classifier,
     Fitting,
     fit,
@@ -29,14 +31,12 @@ from models.baseline_networks import (
     two_layer_cnn,
     vote,
 )
-from models.baselines import Row, compare, compare_table
-from models.bench import Bench, CompareSettings
-from models.contestants import CONTESTANTS, Clock, fine_tuning
 from models.data import COLUMNS, PRODUCTS_FILE, Pictures, load_products
 from models.evaluate import evaluate
 from models.labels import LabelSet
 from models.network import BACKBONE, TagNetwork
 from models.train import Stage, TrainSettings
+from models.training.backbones import build_backbone
 
 HEIGHT, WIDTH = 16, 12
 SETTINGS = CompareSettings(

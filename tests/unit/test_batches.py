@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from errors import UsageError
-from models.batches import Batches
 from models.data import Pictures
 from models.labels import DOMAINS, LabelSet
 from models.network import to_images
+from models.training.batches import Batches
 from tests.unit.tiny import HEIGHT, WIDTH
 
 #: At four times the usual strength every product that can loses its background.

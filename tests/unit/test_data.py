@@ -11,8 +11,8 @@ import pytest
 
 from errors import UsageError
 from models.data import SPLITS, Pictures, join, load_products, split_of
+from models.datasets.photos import load_phone, load_street
 from models.labels import ATTRIBUTES, LabelSet
-from models.photos import load_phone, load_street
 from tests.unit.tiny import HEIGHT, WIDTH, write_products
 
 #: Splits with seed 0.

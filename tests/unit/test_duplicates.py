@@ -13,15 +13,15 @@ from PIL import Image, ImageEnhance
 
 from errors import PermanentError
 from models.data import Pictures, decode_rows
-from models.duplicates import (
+from models.datasets.duplicates import (
     Fingerprint,
     fingerprint,
     group_duplicates,
     near_pairs,
     perceptual_hash,
 )
-from models.rows import Rows
-from models.splits import split_of
+from models.datasets.rows import Rows
+from models.datasets.splits import split_of
 from tests.conftest import SAMPLES
 
 #: Samples that decode, of different products.
@@ -287,6 +287,6 @@ def test_a_file_that_vanishes_while_it_is_read_is_an_error_and_no_other_group(
         return fingerprint(data)
 
     monkeypatch.setattr("models.data.fingerprint", vanish)
-    monkeypatch.setattr("models.rows.CHUNK", 1)
+    monkeypatch.setattr("models.datasets.rows.CHUNK", 1)
     with pytest.raises(PermanentError, match=r"b\.jpg: there is no such file"):
         decode_rows(rows, 32, 24, "grouped")

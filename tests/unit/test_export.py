@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from errors import UsageError
-from models.acceptance import PHOTO_PROMISES
 from models.backends import OpenVinoBackend, TorchBackend
 from models.card import Card
 from models.data import SPLITS, UNKNOWN, Pictures
 from models.evaluate import evaluate, table
-from models.export import MAX_VERSION_BYTES, export_run, write_card
 from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
 from models.network import TagNetwork, head_sizes, load_network, to_images
 from models.predictor import Predictor
 from models.train import Stage, TrainSettings, train
+from models.training.acceptance import PHOTO_PROMISES
+from models.training.export import MAX_VERSION_BYTES, export_run, write_card
 from tests.unit.tiny import HEIGHT, SETTINGS, TREE, WIDTH
 from worker.routing import route
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from models.data import Pictures
-from models.fashion import fit_fashion_look
 from models.network import FashionLook, TagNetwork, pretrained_network, to_images
+from models.training.fashion import fit_fashion_look
 from models.transforms import Pixels
 
 

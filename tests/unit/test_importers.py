@@ -17,11 +17,11 @@ from PIL import Image
 
 from errors import UsageError
 from models.data import COLUMNS, PRODUCTS_FILE, Pictures, join, load_products
-from models.importers import MNIST_CLASSES, load_dataset, read_dataset
+from models.datasets.importers import MNIST_CLASSES, load_dataset, read_dataset
+from models.datasets.rows import Rows, each_file, read_file
+from models.datasets.splits import LEFT_OUT, SPLITS, first_test_year, split_of, split_rows
 from models.labels import ATTRIBUTES
 from models.pictures import decode
-from models.rows import Rows, each_file, read_file
-from models.splits import LEFT_OUT, SPLITS, first_test_year, split_of, split_rows
 from models.transforms import Pixels, to_pixels
 from tests.conftest import SAMPLES
 

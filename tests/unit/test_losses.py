@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.losses import PREFIXES, Learner, Proxies, known_cross_entropy, set_loss, taught_loss
 from models.network import EMBEDDING_DIM, TagNetwork
+from models.training.losses import (
+    PREFIXES,
+    Learner,
+    Proxies,
+    known_cross_entropy,
+    set_loss,
+    taught_loss,
+)
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 3.0], [0.3, 0.2, 0.1]])
 

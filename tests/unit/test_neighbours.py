@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.data import UNKNOWN
-from models.similarity import mean_hits, nearest, neighbour_hits
+from models.proof.similarity import mean_hits, nearest, neighbour_hits
 from tests.unit.made_evidence import make_world
 
 

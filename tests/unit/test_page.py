@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from models.calibrate import upper_error
-from models.chapters import verdict
 from models.data import UNKNOWN
 from models.evaluate import measure_all
-from models.evidence import Evidence
-from models.page import KEPT, write_page
-from models.proof import prove
+from models.proof.chapters import verdict
+from models.proof.evidence import Evidence
+from models.proof.page import KEPT, write_page
+from models.proof.prove import prove
 from tests.unit.made_evidence import make_evidence, make_world
 
 COMMAND = "hangtag evaluate --data DIR --model made"

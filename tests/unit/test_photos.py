@@ -11,8 +11,7 @@ import pytest
 
 from models.card import Card
 from models.data import UNKNOWN, Pictures, split_of
-from models.labels import ATTRIBUTES, LabelSet
-from models.photos import (
+from models.datasets.photos import (
     COARSE_LABELS,
     PHOTO_SPLITS,
     coarse_types,
@@ -20,6 +19,7 @@ from models.photos import (
     load_phone,
     load_street,
 )
+from models.labels import ATTRIBUTES, LabelSet
 from tests.unit.tiny import (
     HEIGHT,
     LOWER,

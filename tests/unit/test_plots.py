@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from models.plots import draw_plots, plot_confusion, plot_reliability, plot_risk_coverage
+from models.proof.plots import draw_plots, plot_confusion, plot_reliability, plot_risk_coverage
 from tests.conftest import ROOT
 
 MOST_BYTES = 150_000
@@ -148,7 +148,7 @@ def test_drawing_needs_no_screen_and_opens_no_window() -> None:
         [
             sys.executable,
             "-c",
-            "import models.plots, sys; print('matplotlib.pyplot' in sys.modules)",
+            "import models.proof.plots, sys; print('matplotlib.pyplot' in sys.modules)",
         ],
         cwd=ROOT,
         capture_output=True,

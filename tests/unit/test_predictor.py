@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 
 from errors import UsageError
-from models.acceptance import PHOTO_PROMISES, PROMISES
 from models.backends import OpenVinoBackend, Outputs, TorchBackend
 from models.calibrate import upper_error
 from models.card import NEVER, WEIGHTS, Card, default_version, version_folder
 from models.data import SPLITS
-from models.export import MAX_VERSION_BYTES
 from models.labels import ATTRIBUTES, DERIVED_ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES
-from models.losses import PREFIXES
 from models.predictor import (
     Prediction,
     Predictor,
@@ -28,6 +25,9 @@ from models.predictor import (
     familiarity,
     fashion_scores,
 )
+from models.training.acceptance import PHOTO_PROMISES, PROMISES
+from models.training.export import MAX_VERSION_BYTES
+from models.training.losses import PREFIXES
 from models.transforms import Pixels
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.batches import Batches
 from models.data import Pictures
 from models.labels import LabelSet
-from models.processes import Processes, current_processes, joined_processes
+from models.training.batches import Batches
+from models.training.processes import Processes, current_processes, joined_processes
 from tests.unit.tiny import HEIGHT, WIDTH
 
 

@@ -15,14 +15,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from errors import UsageError
-from models import evidence as evidence_module
-from models import promise as promise_module
 from models import recipe
 from models.card import Card
 from models.data import UNKNOWN
 from models.evaluate import measure_all
-from models.promise import changes, store_promise, with_promise
-from models.proof import prove
+from models.proof import evidence as evidence_module
+from models.proof.prove import prove
+from models.training import promise as promise_module
+from models.training.promise import changes, store_promise, with_promise
 from tests.unit.made_evidence import World, make_plain, make_world
 from worker.cli import app
 

@@ -13,16 +13,16 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from errors import UsageError
-from models import evidence as evidence_module
 from models.calibrate import upper_error
 from models.card import Card
 from models.data import UNKNOWN, Pictures
 from models.evaluate import measure_all
-from models.evidence import Evidence
 from models.labels import ATTRIBUTES
 from models.predictor import Predictor
-from models.proof import backoff, per_1000, prove, reliability, resembling, risk_coverage
-from models.similarity import nearest
+from models.proof import evidence as evidence_module
+from models.proof.evidence import Evidence
+from models.proof.prove import backoff, per_1000, prove, reliability, resembling, risk_coverage
+from models.proof.similarity import nearest
 from models.transforms import Pixels
 from tests.unit.made_evidence import TREE, make_evidence, make_world
 

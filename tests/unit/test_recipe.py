@@ -12,12 +12,12 @@ import pytest
 import timm
 
 from errors import UsageError
-from models.backbones import build_backbone
 from models.backends import OpenVinoBackend, TorchBackend
 from models.card import Card
 from models.data import Pictures
 from models.recipe import load_all, measure, run_recipe
 from models.train import Stage
+from models.training.backbones import build_backbone
 from tests.unit.tiny import HEIGHT, SETTINGS, WIDTH
 
 ONE_EPOCH = dataclasses.replace(SETTINGS, stages=(Stage(1, HEIGHT, WIDTH),))

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import UsageError
-from models.duplicates import Fingerprint, group_duplicates
-from models.importers import read_dataset
-from models.report import Report, examine, text_table, write_page
-from models.rows import Rows
+from models.datasets.duplicates import Fingerprint, group_duplicates
+from models.datasets.importers import read_dataset
+from models.datasets.report import Report, examine, text_table, write_page
+from models.datasets.rows import Rows
 from tests.conftest import ROOT, SAMPLES
 
 CLASSES = {
@@ -151,7 +151,7 @@ def test_embeddings_decide_for_the_report_and_not_for_the_splits(
         assert embeddings is vectors
         return np.full(len(prints), "all")
 
-    monkeypatch.setattr("models.report.group_duplicates", together)
+    monkeypatch.setattr("models.datasets.report.group_duplicates", together)
     found = examine(rows, lambda used: vectors)
     assert [len(members) for members in found.groups().values()] == [9]
     assert all((found.splits[kind] == split).all() for kind, split in alone.splits.items())

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.evidence import Evidence
-from models.sheets import Tile, draw_sheet, mistake_tiles, similarity_tiles, write_sheets
+from models.proof.evidence import Evidence
+from models.proof.sheets import Tile, draw_sheet, mistake_tiles, similarity_tiles, write_sheets
 from tests.unit.made_evidence import make_evidence
 
 

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from errors import UsageError
-from models.batches import Batches
 from models.data import Pictures
 from models.labels import LabelSet
 from models.network import TagNetwork, head_sizes, load_network
 from models.predictor import Predictor
-from models.teacher import ask_teachers
 from models.train import load_version_into
+from models.training.batches import Batches
+from models.training.teacher import ask_teachers
 from tests.unit.tiny import HEIGHT, WIDTH
 
 

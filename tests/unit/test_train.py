@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from errors import UsageError
 from models.data import Pictures
+from models.datasets.photos import load_backgrounds
 from models.labels import LabelSet
 from models.network import pretrained_backbone
-from models.photos import load_backgrounds
 from models.recipe import parse_stages
 from models.train import Stage, TrainSettings, train
 from tests.unit.tiny import HEIGHT, SETTINGS, WIDTH

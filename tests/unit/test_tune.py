@@ -12,7 +12,7 @@ from models.data import Pictures
 from models.labels import LabelSet
 from models.network import TagNetwork, head_sizes
 from models.train import Stage
-from models.tune import Trial, accuracy, tune
+from models.training.tune import Trial, accuracy, tune
 from tests.unit.tiny import SETTINGS
 
 BASE = replace(SETTINGS, stages=(Stage(1, 32, 24),))

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from models.data import COLUMNS, PRODUCTS_FILE
-from models.photos import PHONE_FILE, STREET_FILE
+from models.datasets.photos import PHONE_FILE, STREET_FILE
 from models.train import Stage, TrainSettings
 from tests.conftest import SAMPLES
 

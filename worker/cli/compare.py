@@ -47,8 +47,8 @@ def print_comparison(
     as_json: bool = False,
 ) -> None:
     """Compare, showing progress; print the table, or a JSON line a row."""
-    from models.backbones import build_backbone
-    from models.baselines import compare, compare_table
+    from models.baselines.compare import compare, compare_table
+    from models.training.backbones import build_backbone
 
     names = [name.strip() for name in only.split(",")] if only else None
     built = build_backbone(backbone, backbone_weights, download) if backbone else None

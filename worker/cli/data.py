@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from models.report import Embed
-    from models.rows import Rows
+    from models.datasets.report import Embed
+    from models.datasets.rows import Rows
 
 #: Pictures that are embedded at once.
 BATCH = 64
@@ -61,8 +61,8 @@ def report(
     Example: hangtag data report --data ~/fashion --out report
     """
     require_train_extra("matplotlib")
-    from models.importers import read_dataset
-    from models.report import examine, text_table, write_page
+    from models.datasets.importers import read_dataset
+    from models.datasets.report import examine, text_table, write_page
 
     rows = read_dataset(data)
     embed = embedder(version_folder(model, load_settings().weights or WEIGHTS)) if model else None

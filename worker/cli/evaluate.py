@@ -86,11 +86,11 @@ def evaluate(
         folder = version_folder(model, weights)
         print_comparison(data, run, only, folder, backbone, backbone_weights, download, as_json)
         return
-    from models.page import check_page, write_page
-    from models.promise import check_promise, store_promise
-    from models.proof import prove
+    from models.proof.page import check_page, write_page
+    from models.proof.prove import prove
+    from models.proof.sheets import write_sheets
     from models.recipe import measure
-    from models.sheets import write_sheets
+    from models.training.promise import check_promise, store_promise
 
     if promise is not None:
         check_promise(promise)

@@ -107,7 +107,7 @@ def train(
 
     built = None
     if backbone:
-        from models.backbones import build_backbone
+        from models.training.backbones import build_backbone
 
         if frozen or start_from:
             raise UsageError("--backbone starts from weights of its own: no --frozen, no --from")

@@ -11,7 +11,7 @@ from worker.cli.options import DataOption, require_train_extra
 from worker.cli.output import note, print_json
 
 if TYPE_CHECKING:
-    from models.tune import Trial
+    from models.training.tune import Trial
 
 
 def register(app: typer.Typer) -> None:
@@ -40,10 +40,10 @@ def tune(
     Example: hangtag tune --data ~/fashion --trials 20 --epochs 3:64x48
     """
     require_train_extra("optuna")
-    from models.photos import load_backgrounds
+    from models.datasets.photos import load_backgrounds
     from models.recipe import load_all, parse_stages
     from models.train import TrainSettings
-    from models.tune import tune as search
+    from models.training.tune import tune as search
 
     stages = parse_stages(epochs)
     height, width = stages[-1].height, stages[-1].width

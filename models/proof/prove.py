@@ -1,6 +1,6 @@
 """The proof: figures for whoever decides on using a version, and for whoever doubts them.
 
-All of them are printed by `hangtag evaluate --data DIR --json`; `models.page` lays them out.
+All of them are printed by `hangtag evaluate --data DIR --json`; `models.proof.page` lays them out.
 Needs the `train` extra.
 """
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_array, hstack
 
-from models.bootstrap import Bootstrap, Interval, calibration_error, macro_f1, ratio
 from models.calibrate import upper_error
-from models.duplicates import fingerprint, group_duplicates
+from models.datasets.duplicates import fingerprint, group_duplicates
 from models.evaluate import frequent_types, similarity_hits
-from models.evidence import Answers, Evidence
 from models.labels import LabelSet
-from models.losses import PREFIXES
-from models.similarity import DISTANCES, Hits, mean_hits
+from models.proof.bootstrap import Bootstrap, Interval, calibration_error, macro_f1, ratio
+from models.proof.evidence import Answers, Evidence
+from models.proof.similarity import DISTANCES, Hits, mean_hits
+from models.training.losses import PREFIXES
 
 #: What an operator takes for a decision unless somebody measured it.
 SECONDS = 5.0
@@ -79,7 +79,7 @@ def resembling(evidence: Evidence) -> dict[str, dict[str, Any]]:
     """Measure apart the test products that have near-duplicates in training, and those without.
 
     A random split leaves some pictures of a product on either side; those without any are what a
-    split by groups would have tested on. See `models.duplicates` for what counts as such.
+    split by groups would have tested on. See `models.datasets.duplicates` for what counts as such.
     """
     answers = evidence.products
     rows = np.concatenate([evidence.gallery, answers.rows])

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from errors import UsageError
-from models.backbones import Backbone, build_backbone
-from models.baseline_networks import Fitting, Floats, ToImages, run
+from models.baselines.networks import Fitting, Floats, ToImages, run
 from models.card import Card
 from models.data import Pictures
-from models.importers import load_dataset
+from models.datasets.importers import load_dataset
 from models.network import BACKBONE
 from models.train import Progress
+from models.training.backbones import Backbone, build_backbone
 
 
 @dataclass(frozen=True)

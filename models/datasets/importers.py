@@ -29,9 +29,9 @@ from PIL import Image
 
 from errors import UsageError
 from models.data import COLUMNS, PRODUCTS_FILE, Pictures, decode_rows, read_products
+from models.datasets.rows import UNKNOWN, Progress, Rows
 from models.labels import ATTRIBUTES
 from models.pictures import FORMATS
-from models.rows import UNKNOWN, Progress, Rows
 
 STYLES_FILE, STYLES_IMAGES = "styles.csv", "images"
 #: What stands in styles.csv where a label is not known.
@@ -70,8 +70,9 @@ def load_dataset(
 ) -> Pictures:
     """Read a data set of any of the kinds above, decode it at height × width, and split it.
 
-    `split` is one of `models.splits.SPLIT_KINDS`. Of a parquet file the answer is the same as
-    `load_products`'s. Raises UsageError where the path is none of the kinds, or names no picture.
+    `split` is one of `models.datasets.splits.SPLIT_KINDS`. Of a parquet file the answer is the
+    same as `load_products`'s. Raises UsageError where the path is none of the kinds, or names no
+    picture.
     """
     return decode_rows(read_dataset(path), height, width, split, progress=progress)
 

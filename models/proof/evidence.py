@@ -14,15 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from errors import UsageError
-from models.acceptance import correctness
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats
 from models.card import NEVER, Card
 from models.data import Pictures, decode_all
-from models.export import infer_all
+from models.datasets.rows import Progress
 from models.labels import DERIVED_ATTRIBUTES
 from models.predictor import Chosen, calibrated, choose_labels, domains, fashion_scores
-from models.rows import Progress
+from models.training.acceptance import correctness
+from models.training.export import infer_all
 
 NON_FASHION_FILE = "non_fashion_eval.parquet"
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.acceptance import PHOTO_PROMISES
-from models.bootstrap import DRAWS
 from models.card import NEVER, Card
 from models.labels import ATTRIBUTES, domain_of
-from models.markdown import (
+from models.proof.bootstrap import DRAWS
+from models.proof.markdown import (
     NOTHING,
     bullets,
     cell,
@@ -21,6 +20,7 @@ from models.markdown import (
     percent_within,
     table,
 )
+from models.training.acceptance import PHOTO_PROMISES
 
 
 def again(command: str, *keys: str) -> str:

@@ -21,11 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from errors import UsageError
-from models.acceptance import fit_rules
 from models.backends import Backend, OpenVinoBackend, Outputs, import_openvino
 from models.calibrate import fit_temperature
 from models.data import SPLITS, Pictures
-from models.fashion import fit_fashion_look
+from models.datasets.rows import Progress
 from models.labels import LabelSet
 from models.network import (
     BACKBONE,
@@ -37,7 +36,8 @@ from models.network import (
     saved_state,
 )
 from models.predictor import calibrated, choose_labels, familiarity
-from models.rows import Progress
+from models.training.acceptance import fit_rules
+from models.training.fashion import fit_fashion_look
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from errors import UsageError
-from models.backbone_names import resolve
+from models.training.backbone_names import resolve
 
 #: Mean and standard deviation (of pixels in 0..1) that most ImageNet weights expect.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import UsageError
-from models import chapters
 from models.card import Card
-from models.markdown import bullets, cell, chapter, names, number, percent, table
-from models.plots import draw_plots
+from models.proof import chapters
+from models.proof.markdown import bullets, cell, chapter, names, number, percent, table
+from models.proof.plots import draw_plots
 
 #: What stands below this line is written by people; a new page keeps it.
 KEPT = "<!-- Below this line people write; `hangtag evaluate --page` keeps it. -->"

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from errors import UsageError
-from models.acceptance import fit_rules
 from models.backends import Backend, OpenVinoBackend
 from models.card import Card
 from models.data import Pictures
-from models.export import infer_all
 from models.predictor import calibrated, choose_labels
+from models.training.acceptance import fit_rules
+from models.training.export import infer_all
 
 #: Splits that choose thresholds and certify them.
 SPLITS = ("select", "certify")

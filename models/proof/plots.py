@@ -25,7 +25,7 @@ STYLES = {"catalogue": "-", "phone": "--", "street": "-."}
 
 
 def draw_plots(proof: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw all plots for `models.proof.prove`'s figures into a folder; return the files."""
+    """Draw all plots for `models.proof.prove.prove`'s figures into a folder; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Callable[[], Figure]] = {
         "confusion": lambda: plot_confusion(proof["confusion_matrix"]),

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from errors import UsageError
-from models.augment import CATALOGUE, PHOTO, augment, product_masks, put_behind
 from models.data import Pictures
 from models.labels import DOMAINS, LabelSet, domain_of
-from models.teacher import Beliefs
+from models.training.augment import CATALOGUE, PHOTO, augment, product_masks, put_behind
+from models.training.teacher import Beliefs
 
 
 class Batches:

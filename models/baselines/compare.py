@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from errors import UsageError
-from models.backbones import Backbone
-from models.bench import Bench, CompareSettings, test_rows, train_rows
+from models.baselines.bench import Bench, CompareSettings, test_rows, train_rows
+from models.baselines.contestants import CONTESTANTS, Answer, Contestant
 from models.card import Card, version_folder
-from models.contestants import CONTESTANTS, Answer, Contestant
 from models.data import Pictures
 from models.evaluate import frequent_types, largest_nine, macro_f1
-from models.markdown import NOTHING, number, percent
-from models.similarity import mean_hits, nearest, neighbour_hits
+from models.proof.markdown import NOTHING, number, percent
+from models.proof.similarity import mean_hits, nearest, neighbour_hits
 from models.train import Progress
+from models.training.backbones import Backbone
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import PermanentError, UsageError
-from models.duplicates import DECODE_SIDE, Fingerprint, fingerprint, group_duplicates
+from models.datasets.duplicates import DECODE_SIDE, Fingerprint, fingerprint, group_duplicates
+from models.datasets.rows import Progress, Rows, each_file
+from models.datasets.splits import LEFT_OUT, SPLIT_KINDS, SPLITS, first_test_year, split_rows
 from models.labels import ATTRIBUTES
 from models.pictures import FORMATS, decode
-from models.rows import Progress, Rows, each_file
-from models.splits import LEFT_OUT, SPLIT_KINDS, SPLITS, first_test_year, split_rows
 
 #: Fewer pictures than these make a type hard to measure, and hard to learn.
 FEW = (10, 40)

@@ -20,7 +20,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from models.backends import OpenVinoBackend
-from models.baseline_networks import (
+from models.baselines.bench import Bench, count, test_rows, train_rows
+from models.baselines.networks import (
     Classifier,
     Floats,
     fit,
@@ -31,14 +32,13 @@ from models.baseline_networks import (
     two_layer_cnn,
     vote,
 )
-from models.bench import Bench, count, test_rows, train_rows
 from models.data import Pictures
-from models.evidence import Answers
-from models.export import infer_all
 from models.labels import LabelSet
 from models.network import TagNetwork, to_images
-from models.similarity import nearest
+from models.proof.evidence import Answers
+from models.proof.similarity import nearest
 from models.train import Stage, TrainSettings, train
+from models.training.export import infer_all
 
 
 @dataclass(frozen=True)

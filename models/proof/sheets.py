@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from errors import UsageError
-from models.evidence import Answers, Evidence
-from models.similarity import nearest
+from models.proof.evidence import Answers, Evidence
+from models.proof.similarity import nearest
 
 QUERIES, MISTAKES = 16, 40
 #: Mistakes a row of the sheet.

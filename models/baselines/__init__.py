@@ -1,0 +1,1 @@
+"""Baselines: simpler models beside the shipped one, on the same split."""

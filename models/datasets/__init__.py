@@ -1,0 +1,1 @@
+"""Data sets: reading, cleaning, splitting, and what a report says of them."""
