@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import UsageError
-from models.labels import LabelSet
+from models.labels import DOMAINS, LabelSet
 
 #: A threshold that no confidence reaches.
 NEVER = 1.01
@@ -36,12 +36,17 @@ class Card:
 
     @classmethod
     def load(cls, folder: Path) -> Card:
-        """Read the card in a version's folder. Raises UsageError where it is missing."""
+        """Read the card in a version's folder. Raises UsageError where it is missing or old."""
         path = folder / "card.json"
         try:
             raw = json.loads(path.read_text())
         except FileNotFoundError as error:
             raise UsageError(f"{path}: no such model version; see `hangtag model list`") from error
+        rules = raw.get("acceptance", {})
+        if not set(rules) <= set(DOMAINS):
+            raise UsageError(
+                f"{folder.name} was made by an older Hangtag: train it anew, or use another version"
+            )
         return cls(
             version=raw["version"],
             folder=folder,
@@ -49,8 +54,8 @@ class Card:
             width=raw["input"]["width"],
             temperatures=raw["temperatures"],
             thresholds={
-                domain: {a: rule["threshold"] for a, rule in rules.items()}
-                for domain, rules in raw["acceptance"].items()
+                domain: {a: rule["threshold"] for a, rule in found.items()}
+                for domain, found in rules.items()
             },
             fashion=raw["fashion"],
             raw=raw,

@@ -54,8 +54,8 @@ def measure_all(evidence: Evidence) -> dict[str, Any]:
         nine = largest_nine(predicted, targets, label_set)
         figures["sub_category"].update({} if nine is None else {"largest_nine": nine})
     figures["similarity"] = {str(d): mean_hits(similarity_hits(evidence, d)) for d in PREFIXES}
-    for source, photos in evidence.photos.items():
-        figures[source] = {
+    for dataset, photos in evidence.photos.items():
+        figures[dataset] = {
             "n_test": len(photos.rows),
             "taken_for": {d: float((photos.looks == d).mean()) for d in DOMAINS},
             **{
@@ -145,9 +145,9 @@ def table(figures: Mapping[str, Any]) -> str:
         f"{'attribute':<16}{'top-1':>8}{'ECE':>8}{'published':>11}{'precision':>11}{'wrong':>7}"
     ]
     lines += [_row(a, figures[a]) for a in ATTRIBUTES if a in figures]
-    for source in (s for s in ("phone", "street") if s in figures):
-        lines += ["", f"{source} photographs, coarse labels ({figures[source]['n_test']})"]
-        lines += [_row(a, figures[source][a]) for a in PHOTO_PROMISES if a in figures[source]]
+    for dataset in (s for s in ("phone", "street") if s in figures):
+        lines += ["", f"{dataset} photographs, coarse labels ({figures[dataset]['n_test']})"]
+        lines += [_row(a, figures[dataset][a]) for a in PHOTO_PROMISES if a in figures[dataset]]
     lines += [
         "",
         f"test pictures                              {figures['n_test']}",

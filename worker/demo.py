@@ -12,14 +12,17 @@ from sqlalchemy import Engine
 
 from db.passwords import hash_password, random_password
 from db.queries.embeddings import get_embedding, list_similar
+from db.queries.models import activate_model
 from db.queries.operators import upsert_password
 from db.queries.reviews import list_guesses
 from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, list_status
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
+from models.card import WEIGHTS, default_version, version_folder
 from worker.client import Client
 from worker.settings import load_settings
+from worker.setup import missing_weights, register_folder
 from worker.storage import list_pictures
 from worker.supervisor import Supervisor, env_hint
 
@@ -39,6 +42,7 @@ def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> Non
     console.print("[bold]Hangtag[/] starts PostgreSQL, Valkey, a worker and the console …")
     supervisor.start()
     try:
+        _have_a_model(supervisor)
         _show(supervisor, paths, drawings=images is None)
         if serve:
             _serve(supervisor)
@@ -46,6 +50,26 @@ def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> Non
         console.print("stopping …")
     finally:
         supervisor.stop()
+
+
+def _have_a_model(supervisor: Supervisor) -> None:
+    """Activate the shipped version where an earlier demo's is no longer here."""
+    if not missing_weights(supervisor.active_model, supervisor.weights):
+        return
+    folder = supervisor.weights or WEIGHTS
+    shipped = default_version(folder)
+    engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
+    register_folder(engine, version_folder(shipped, folder))
+    with transaction(engine) as session:
+        activate_model(session, shipped)
+    engine.dispose()
+    console.print(
+        f"Model {supervisor.active_model}, with which pictures were tagged here before, is no "
+        f"longer shipped; {shipped} takes over.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    supervisor.active_model = shipped
 
 
 def _pictures(images: Path | None) -> list[Path]:
@@ -83,8 +107,8 @@ def _show(supervisor: Supervisor, paths: list[Path], drawings: bool) -> None:
     if drawings:
         console.print(
             "These pictures are drawings made by this project. The model learned from\n"
-            "photographs of products: of those it tags about half alone; most drawings go to a\n"
-            "person, with its guess. Your own photographs: [bold]./run demo --images DIR[/]"
+            "photographs: of products it tags most alone, but most drawings go to a person, with\n"
+            "its guess. Your own photographs: [bold]./run demo --images DIR[/]"
         )
     _print_similar(engine, paths, answers, states)
     client.close()

@@ -48,6 +48,20 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
         engine.dispose()
 
 
+def missing_weights(active: str | None, weights: Path | None = None) -> str | None:
+    """Say in one line that the active version's weights are not here; None where they are.
+
+    Workers claim nothing then: it happens after an upgrade that ships another version.
+    """
+    folder = weights or WEIGHTS
+    if active is None or (folder / active / "card.json").is_file():
+        return None
+    return (
+        f"model {active} is active, but its weights are not in {folder}: nothing is tagged until "
+        f"another is: hangtag model activate {default_version(folder)}"
+    )
+
+
 def register_folder(engine: Engine, folder: Path) -> str:
     """Register the model version in a folder with its labels; return the active version."""
     card = Card.load(folder)

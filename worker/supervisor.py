@@ -69,6 +69,8 @@ class Supervisor:
         self._children: list[Child] = []
         self.environment: dict[str, str] = {}
         self.console_url: str | None = None
+        self.weights = settings.weights
+        self.active_model: str | None = None
 
     def start(self) -> None:
         """Start services, migrate, start the processes. On an error all that runs is ended.
@@ -79,7 +81,7 @@ class Supervisor:
         try:
             database_url = self._start_database()
             broker_url = self._start_broker()
-            migrate(database_url, self._settings.weights)
+            self.active_model = migrate(database_url, self.weights)
             self._start_children(database_url, broker_url)
             self._write_state()
         except BaseException:
@@ -177,6 +179,8 @@ class Supervisor:
             "HANGTAG_BROKER_URL": broker_url,
             "HANGTAG_STORE": str(store.absolute()),
         }
+        if self.weights:
+            self.environment["HANGTAG_WEIGHTS"] = str(self.weights.absolute())
         roots = [str(root.absolute()) for root in self._settings.file_roots]
         if roots:
             self.environment["HANGTAG_FILE_ROOTS"] = os.pathsep.join(roots)

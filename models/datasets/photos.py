@@ -2,6 +2,11 @@
 
 They teach what a catalogue does not show: worn and creased garments, any background, bad light.
 A coarse label names several article types that count as right (`coarse_labels.json`).
+
+- `phone_photos.parquet`: `image` (a name), `jpeg` (the file), `sender_id`, `label`;
+- `street_photos.parquet`: `id`, `jpeg`, `garments` (JSON list of {label, box: [x0, y0, x1, y1]} or
+  null), `label_map` (a PNG of class numbers, 0 where nothing is worn).
+
 Needs pandas and pyarrow (the `train` extra).
 """
 

@@ -29,9 +29,9 @@ def again(command: str, *keys: str) -> str:
     return f"*Printed again by* `{command} --json`*, under* {where}*.*"
 
 
-def promise_of(card: Card, source: str, attribute: str = "article_type") -> float | None:
-    """Return what a version promises of an attribute of a source's pictures, if anything."""
-    rules = card.raw["acceptance"].get(domain_of(source), {})
+def promise_of(card: Card, dataset: str, attribute: str = "article_type") -> float | None:
+    """Return what a version promises of an attribute of a data set's pictures, if anything."""
+    rules = card.raw["acceptance"].get(domain_of(dataset), {})
     promise = rules.get(attribute, {}).get("promise")
     return None if promise is None else float(promise)
 
@@ -62,9 +62,9 @@ def overview(figures: Mapping[str, Any], proof: Mapping[str, Any], command: str)
     if nine is not None:
         lines.append(f"sub_category on the nine largest sub-categories: {percent(nine)}")
     photos = [
-        f"On {cell(source)} photographs, by coarse labels:\n\n{_overview_table(part)}"
-        for source, part in proof["intervals"].items()
-        if source != "catalogue" and set(PHOTO_PROMISES) & set(part)
+        f"On {cell(dataset)} photographs, by coarse labels:\n\n{_overview_table(part)}"
+        for dataset, part in proof["intervals"].items()
+        if dataset != "catalogue" and set(PHOTO_PROMISES) & set(part)
     ]
     groups = ", ".join(
         f"{part['groups']:,} of {(figures if s == 'catalogue' else figures[s])['n_test']:,} "
@@ -108,47 +108,47 @@ def published(
 ) -> str:
     """Return what is promised of each tag, from which confidence on, and what the test says."""
     rows = []
-    for source in proof["intervals"]:
-        part = figures if source == "catalogue" else figures[source]
-        rows += [_published_row(card, source, a, part[a]) for a in ATTRIBUTES if a in part]
+    for dataset in proof["intervals"]:
+        part = figures if dataset == "catalogue" else figures[dataset]
+        rows += [_published_row(card, dataset, a, part[a]) for a in ATTRIBUTES if a in part]
     header = ["", "confidence from", "published", "wrong", "at most (95 %)", "promise, on test"]
     return chapter(
         "What is published, and the promise",
         table(header, rows),
         "Thresholds were chosen on the split `select` and certified on `certify`; these figures "
-        "are of `test`. A picture is judged by the thresholds of what it looks like, product or "
-        "photograph; the column names those of its source. With a published type its categories "
-        "are published too.",
+        "are of `test`. A picture is judged by the thresholds of the domain that it is taken "
+        "for (catalogue, phone or street); the column names those of its own. With a published "
+        "type its categories are published too.",
         again(command, *(a for a in ATTRIBUTES if a in figures), *list(proof["intervals"])[1:]),
     )
 
 
-def _published_row(card: Card, source: str, attribute: str, found: Mapping[str, Any]) -> list[str]:
-    threshold = card.thresholds_for(domain_of(source)).get(attribute, NEVER)
+def _published_row(card: Card, dataset: str, attribute: str, found: Mapping[str, Any]) -> list[str]:
+    threshold = card.thresholds_for(domain_of(dataset)).get(attribute, NEVER)
     return [
-        f"{cell(source)}, {attribute}",
+        f"{cell(dataset)}, {attribute}",
         "never" if threshold > 1 else number(threshold),
         f"{found['n_accepted']:,} of {found['n']:,}",
         f"{found['n_wrong']:,}",
         percent(found["wrong_upper_95"] if found["n_accepted"] else None, 2),
-        verdict(promise_of(card, source, attribute), found),
+        verdict(promise_of(card, dataset, attribute), found),
     ]
 
 
 def risk_coverage(proof: Mapping[str, Any], command: str, plots: str) -> str:
     """Return the plot of mistakes over the share that is tagged alone."""
     rows = []
-    for source, found in proof["risk_coverage"].items():
+    for dataset, found in proof["risk_coverage"].items():
         at = {round(100 * coverage): risk for coverage, risk in found["curve"]}
-        rows.append([cell(source), *(percent(at.get(share)) for share in (50, 70, 80, 90, 100))])
+        rows.append([cell(dataset), *(percent(at.get(share)) for share in (50, 70, 80, 90, 100))])
     header = ["wrong among the surest", "50 %", "70 %", "80 %", "90 %", "all"]
     return chapter(
         "Fewer mistakes or fewer decisions",
         f"![Share wrong over share tagged alone]({plots}/risk_coverage.png)",
         table(header, rows),
         "The dots are the thresholds chosen. They may lie beside their curve: a picture that does "
-        "not look like fashion is never tagged alone, and a product that looks like a photograph "
-        "is judged as one.",
+        "not look like fashion is never tagged alone, and a product that is taken for a "
+        "photograph is judged as one.",
         again(command, "proof.risk_coverage"),
     )
 
@@ -186,13 +186,13 @@ def backoff(proof: Mapping[str, Any], command: str) -> str:
         return ""
     rows = [
         [
-            cell(source),
+            cell(dataset),
             f"{found['n_review']:,}",
             f"{found['n_published']:,} ({percent(found['published'])})",
             percent(found["precision"]),
             percent(found["wrong_upper_95"] if found["n_published"] else None),
         ]
-        for source, found in proof["backoff"].items()
+        for dataset, found in proof["backoff"].items()
     ]
     header = ["", "type to review", "sub_category published", "right", "wrong at most (95 %)"]
     return chapter(

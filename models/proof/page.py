@@ -20,8 +20,8 @@ from models.proof.plots import draw_plots
 
 #: What stands below this line is written by people; a new page keeps it.
 KEPT = "<!-- Below this line people write; `hangtag evaluate --page` keeps it. -->"
-#: What the sources are called, and where photographs come from.
-SOURCE_NAMES = {
+#: What the data sets are called, and where photographs come from.
+DATASET_NAMES = {
     "catalogue": "product pictures (catalogue)",
     "phone": "phone photographs",
     "street": "garments in street photographs",
@@ -110,8 +110,8 @@ def _other_promise(promise: float, command: str) -> str:
     )
 
 
-def _plain_words(sources: Mapping[str, Any], seconds: float) -> str:
-    found, pictures = sources["catalogue"], source_name("catalogue", sources)
+def _plain_words(datasets: Mapping[str, Any], seconds: float) -> str:
+    found, pictures = datasets["catalogue"], dataset_name("catalogue", datasets)
     alone = round(found["alone"])
     if not alone:
         return (
@@ -130,19 +130,19 @@ def _plain_words(sources: Mapping[str, Any], seconds: float) -> str:
 
 def _decision_table(card: Card, figures: Mapping[str, Any], proof: Mapping[str, Any]) -> str:
     rows = []
-    for source, found in proof["per_1000"].items():
-        part = figures if source == "catalogue" else figures[source]
+    for dataset, found in proof["per_1000"].items():
+        part = figures if dataset == "catalogue" else figures[dataset]
         alone = round(found["alone"])
         rows.append(
             [
-                f"{source_name(source, proof['per_1000'])} ({found['n_test']:,} measured)",
+                f"{dataset_name(dataset, proof['per_1000'])} ({found['n_test']:,} measured)",
                 f"{alone}",
                 number(found["wrong"], 1),
                 number(found["wrong_upper_95"], 1),
                 f"{1000 - alone}",
                 number(found["hours_saved_1000"], 1),
                 number(found["hours_saved_50000"], 0),
-                chapters.verdict(chapters.promise_of(card, source), part["article_type"]),
+                chapters.verdict(chapters.promise_of(card, dataset), part["article_type"]),
             ]
         )
     header = [
@@ -152,11 +152,11 @@ def _decision_table(card: Card, figures: Mapping[str, Any], proof: Mapping[str, 
     return table(header, rows)
 
 
-def source_name(source: str, sources: Collection[str]) -> str:
-    """Name a source; a data set of one source is not split into catalogue and photographs."""
-    if set(sources) <= {"catalogue"}:
+def dataset_name(dataset: str, datasets: Collection[str]) -> str:
+    """Name a data set; where there is one alone, it is no catalogue beside photographs."""
+    if set(datasets) <= {"catalogue"}:
         return "pictures like these data's"
-    return SOURCE_NAMES.get(source, cell(source))
+    return DATASET_NAMES.get(dataset, cell(dataset))
 
 
 def hours(value: float) -> str:
@@ -167,9 +167,9 @@ def hours(value: float) -> str:
 def origin(card: Card) -> str:
     """Say what a version was made from, by its card, and under which licences."""
     data, raw = card.raw["data"], card.raw
-    sources = data.get("datasets", {"catalogue": data["rows"]})
-    licences = [data["name"], *(PHOTO_LICENCES[s] for s in sources if s in PHOTO_LICENCES)]
-    counts = [f"{count:,} {SOURCE_NAMES.get(s, cell(s))}" for s, count in sources.items()]
+    datasets = data.get("datasets", {"catalogue": data["rows"]})
+    licences = [data["name"], *(PHOTO_LICENCES[s] for s in datasets if s in PHOTO_LICENCES)]
+    counts = [f"{count:,} {DATASET_NAMES.get(s, cell(s))}" for s, count in datasets.items()]
     splits = [f"{count:,} {split}" for split, count in data.get("splits", {}).items()]
     dropped = [f"{count:,} {reason}" for reason, count in data.get("dropped", {}).items() if count]
     rows = [
@@ -200,7 +200,7 @@ def limits(figures: Mapping[str, Any], proof: Mapping[str, Any]) -> str:
     ]
     if "gender" in figures:
         barred[0] += " The tag `gender` is the section of the shop that a garment is sold in."
-    weak = [*_weak_types(proof), *_weak_attributes(figures), *_weak_sources(figures, proof)]
+    weak = [*_weak_types(proof), *_weak_attributes(figures), *_weak_datasets(figures, proof)]
     return f"{chapter('Not for', bullets(barred))}\n\n{chapter('Where it is weak', bullets(weak))}"
 
 
@@ -228,8 +228,8 @@ def _weak_attributes(figures: Mapping[str, Any]) -> list[str]:
     return [f"Tags whose first guess is often wrong: {', '.join(found)}."] if found else []
 
 
-def _weak_sources(figures: Mapping[str, Any], proof: Mapping[str, Any]) -> list[str]:
-    photos = [source for source in proof["per_1000"] if source != "catalogue"]
+def _weak_datasets(figures: Mapping[str, Any], proof: Mapping[str, Any]) -> list[str]:
+    photos = [dataset for dataset in proof["per_1000"] if dataset != "catalogue"]
     if not photos:
         return [
             "Photographs other than the data set's own kind: not measured here, so expect neither "
@@ -237,7 +237,7 @@ def _weak_sources(figures: Mapping[str, Any], proof: Mapping[str, Any]) -> list[
         ]
     products = percent(figures["article_type"]["top1"])
     lines = [
-        f"{SOURCE_NAMES.get(s, cell(s)).capitalize()}: "
+        f"{DATASET_NAMES.get(s, cell(s)).capitalize()}: "
         f"{percent(figures[s]['article_type']['top1'])} right, against {products} of product "
         "pictures, although coarse labels let several types count as right there."
         for s in photos

@@ -95,17 +95,17 @@ def plot_reliability(
     return figure
 
 
-def plot_risk_coverage(sources: Mapping[str, Any]) -> Figure:
+def plot_risk_coverage(datasets: Mapping[str, Any]) -> Figure:
     """Draw the share wrong over the share tagged alone; a dot where the thresholds stand."""
     figure = Figure(figsize=(6.4, 4), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
     highest = 0.0
-    for source, found in sources.items():
-        colour = COLOURS.get(source, GREY)
+    for dataset, found in datasets.items():
+        colour = COLOURS.get(dataset, GREY)
         coverage, risk = np.array(found["curve"]).T
         highest = max(highest, float(risk.max()))
-        label = f"{source}: {_chosen_words(source, found)}"
-        axes.plot(coverage, risk, STYLES.get(source, "-"), color=colour, label=label)
+        label = f"{dataset}: {_chosen_words(dataset, found)}"
+        axes.plot(coverage, risk, STYLES.get(dataset, "-"), color=colour, label=label)
         chosen = found["chosen"]
         if chosen["risk"] is not None:
             # Not clipped: a dot without mistakes lies on the edge.
@@ -118,8 +118,8 @@ def plot_risk_coverage(sources: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _chosen_words(source: str, found: Mapping[str, Any]) -> str:
-    threshold = found["thresholds"].get(domain_of(source), 2.0)
+def _chosen_words(dataset: str, found: Mapping[str, Any]) -> str:
+    threshold = found["thresholds"].get(domain_of(dataset), 2.0)
     chosen = found["chosen"]
     if chosen["risk"] is None:
         return "none tagged alone"

@@ -45,7 +45,7 @@ def prove(
     """
     label_set = evidence.card.labels()
     everything = evidence.everything()
-    by_source = {s: figures if s == "catalogue" else figures[s] for s in everything}
+    by_dataset = {s: figures if s == "catalogue" else figures[s] for s in everything}
     hits = {d: similarity_hits(evidence, PREFIXES[-1], d) for d in DISTANCES}
     types, without = per_type(evidence.products, *_types(evidence, label_set))
     return {
@@ -54,10 +54,10 @@ def prove(
         "promise": promise,
         "per_1000": {
             s: per_1000(f["article_type"], seconds)
-            for s, f in by_source.items()
+            for s, f in by_dataset.items()
             if "article_type" in f
         },
-        "intervals": {s: intervals(evidence, s, f, hits["cosine"]) for s, f in by_source.items()},
+        "intervals": {s: intervals(evidence, s, f, hits["cosine"]) for s, f in by_dataset.items()},
         "types": types,
         "types_without_test": without,
         **confusion(evidence.products, *_types(evidence, label_set)),
@@ -67,11 +67,13 @@ def prove(
         "risk_coverage": {
             s: risk_coverage(a, evidence.card.thresholds)
             for s, a in everything.items()
-            if "article_type" in by_source[s]
+            if "article_type" in by_dataset[s]
         },
         "distances": {d: mean_hits(found) for d, found in hits.items()},
         "resembling": resembling(evidence),
-        "backoff": {s: backoff(a) for s, a in everything.items() if "sub_category" in by_source[s]},
+        "backoff": {
+            s: backoff(a) for s, a in everything.items() if "sub_category" in by_dataset[s]
+        },
     }
 
 
@@ -133,20 +135,20 @@ def per_1000(figures: Mapping[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def intervals(
-    evidence: Evidence, source: str, figures: Mapping[str, Any], hits: Hits
+    evidence: Evidence, dataset: str, figures: Mapping[str, Any], hits: Hits
 ) -> dict[str, Any]:
-    """Bootstrap the figures of one source; `groups` is the number of what was drawn.
+    """Bootstrap the figures of one data set; `groups` is the number of what was drawn.
 
     `hits` are those of the catalogue's pictures.
     """
-    answers, pictures = evidence.everything()[source], evidence.pictures
+    answers, pictures = evidence.everything()[dataset], evidence.pictures
     grouped = len(pictures.group) > 0
     bootstrap = Bootstrap(pictures.group[answers.rows] if grouped else answers.rows)
     found: dict[str, Any] = {"groups": bootstrap.groups}
     for attribute in answers.chosen:
         if attribute in figures:
             found[attribute] = attribute_intervals(bootstrap, answers, attribute)
-    if source == "catalogue":
+    if dataset == "catalogue":
         label_set = evidence.card.labels()
         kept = frequent_types(pictures, label_set)
         counts = type_counts(answers, _types(evidence, label_set)[0], kept)

@@ -46,8 +46,8 @@ def write_sheets(evidence: Evidence, folder: Path, seed: int = 0) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"--sheets {folder}: is a file; name a folder")
     sheets = {"similarity": (similarity_tiles(evidence, seed), 11)}
-    for source, answers in evidence.everything().items():
-        name = "mistakes" if source == "catalogue" else f"mistakes-{source}"
+    for dataset, answers in evidence.everything().items():
+        name = "mistakes" if dataset == "catalogue" else f"mistakes-{dataset}"
         if tiles := mistake_tiles(evidence, answers):
             sheets[name] = (tiles, ACROSS)
     written = []

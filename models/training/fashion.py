@@ -14,9 +14,9 @@ from models.data import Pictures
 from models.network import FashionLook, TagNetwork, pretrained_network, to_images
 
 DIMENSIONS = 128
-#: Centres of each source, so that the many catalogue pictures do not outweigh photographs.
+#: Centres of each data set, so that the many catalogue pictures do not outweigh photographs.
 CENTRES = 256
-#: Pictures of each source that the centres are fitted to.
+#: Pictures of each data set that the centres are fitted to.
 PICTURES = 6_000
 
 
@@ -29,8 +29,8 @@ def fit_fashion_look(network: TagNetwork, pictures: Pictures, seed: int = 0) -> 
     probe = FashionLook(late, 1, 1)
     random = np.random.default_rng(seed)
     features = []
-    for source in sorted(set(pictures.dataset)):
-        rows = random.permutation(pictures.indices("train", source))[:PICTURES]
+    for dataset in sorted(set(pictures.dataset)):
+        rows = random.permutation(pictures.indices("train", dataset))[:PICTURES]
         if not len(rows):
             continue  # a data set so small that all of it fell into other splits
         features.append(_features(network, probe, pictures.pixels, np.sort(rows)))

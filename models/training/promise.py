@@ -54,27 +54,27 @@ def with_promise(
 
 def _merged(old: Mapping[str, Any], new: Rules) -> Rules:
     """Return new rules, and the old ones for what no picture could certify."""
-    rules: Rules = {source: dict(found) for source, found in old.items()}
-    for source, found in new.items():
+    rules: Rules = {domain: dict(found) for domain, found in old.items()}
+    for domain, found in new.items():
         for attribute, rule in found.items():
             measured = all(sum(part["total"] for part in rule[s].values()) for s in SPLITS)
-            if measured or attribute not in rules.get(source, {}):
-                rules.setdefault(source, {})[attribute] = rule
+            if measured or attribute not in rules.get(domain, {}):
+                rules.setdefault(domain, {})[attribute] = rule
     return rules
 
 
 def changes(before: Card, after: Card) -> list[str]:
     """Say, a line each, which thresholds differ, what they promise, and what `certify` found."""
     lines = []
-    for source, rules in after.raw["acceptance"].items():
+    for domain, rules in after.raw["acceptance"].items():
         for attribute, rule in rules.items():
-            old = before.raw["acceptance"].get(source, {}).get(attribute, {})
+            old = before.raw["acceptance"].get(domain, {}).get(attribute, {})
             if (old.get("threshold"), old.get("promise")) == (rule["threshold"], rule["promise"]):
                 continue
             parts = rule["certify"].values()
             accepted, wrong = (sum(part[key] for part in parts) for key in ("accepted", "wrong"))
             lines.append(
-                f"{source} {attribute}: {_said(old)} → {_said(rule)}; "
+                f"{domain} {attribute}: {_said(old)} → {_said(rule)}; "
                 f"certify: {wrong} wrong of {accepted} published"
             )
     return lines

@@ -30,8 +30,16 @@ ELSEWHERE = {
     "./run check": ".ci/run",
     "./run install train": "./run install test, which contains it",
     ".venv/bin/hangtag up --data-dir ~/hangtag --workers 2": "the fixture `installation`",
-    ".venv/bin/hangtag train --data ~/fashion": "tests/unit/test_train.py",
-    ".venv/bin/hangtag evaluate --data ~/fashion": "tests/integration/test_products.py",
+    ".venv/bin/hangtag data report --data ~/own.csv --out ~/report": "tests/unit/test_report.py",
+    ".venv/bin/hangtag train --data ~/own.csv --run runs/own --version own-1": (
+        "tests/integration/test_train.py"
+    ),
+    ".venv/bin/hangtag evaluate --data ~/own.csv --model own-1 --page ~/own-model.md": (
+        "tests/integration/test_train.py"
+    ),
+    ".venv/bin/hangtag evaluate --data ~/own.csv --model own-1 --sheets ~/sheets": (
+        "tests/integration/test_train.py"
+    ),
 }
 
 

@@ -17,8 +17,9 @@ CompareOption = Annotated[
 OnlyOption = Annotated[
     str | None,
     typer.Option(
-        help="Rows of --compare, as NAME,…; finetuned and finetuned_embedding take an hour or "
-        "more each and are made where they are named."
+        help="Rows of --compare, as NAME,… of majority, mlp, cnn2, cnn3, frozen_linear, "
+        "frozen_neighbours, shipped; finetuned and finetuned_embedding take an hour or more each "
+        "and are made where they are named."
     ),
 ]
 RowsOption = Annotated[

@@ -40,8 +40,8 @@ def report(
         Path,
         typer.Option(
             "--data",
-            help="styles.csv with images, a parquet file, one folder a class, a CSV of path and "
-            "label, or Fashion-MNIST's folder.",
+            help="styles.csv with images, a parquet file, one folder a class, a CSV with a column "
+            "`path` and `label` or any attribute's name, or Fashion-MNIST's folder.",
         ),
     ],
     out: Annotated[

@@ -18,7 +18,7 @@ from worker.cli.compare import (
     RowsOption,
     print_comparison,
 )
-from worker.cli.options import DataOption, WeightsOption, require_train_extra
+from worker.cli.options import DataOption, WeightsOption, require_train_extra, weights_folder
 from worker.cli.output import note, print_json, progress_bar
 
 
@@ -30,13 +30,16 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     data: DataOption,
     model: Annotated[str | None, typer.Option(help="A version; the default one if none.")] = None,
-    weights: WeightsOption = WEIGHTS,
+    weights: WeightsOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="All figures of the page as JSON instead of a table.")
     ] = False,
     promise: Annotated[
         float | None,
-        typer.Option(help="Share of types to be right among those published, e.g. 0.99."),
+        typer.Option(
+            help="Share of types and categories to be right among those published of catalogue "
+            "pictures, e.g. 0.99."
+        ),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Keep the promise's thresholds in the version's card.")
@@ -58,7 +61,7 @@ def evaluate(
     backbone_weights: BackboneWeightsOption = None,
     download: DownloadOption = False,
 ) -> None:
-    """Measure a model version on the test split, which no other command reads.
+    """Measure a model version on the test split, which decides nothing in training.
 
     With --promise thresholds are chosen and certified anew, and the figures
     are those under them; the version's card stays as it is without --write.
@@ -66,7 +69,7 @@ def evaluate(
 
     Example: hangtag evaluate --data ~/fashion
 
-    Example: hangtag evaluate --data ~/fashion --page docs/model.md --seconds 8
+    Example: hangtag evaluate --data ~/fashion --page model.md --seconds 8
 
     Example: hangtag evaluate --data ~/fashion --promise 0.99 --json
 
@@ -77,6 +80,7 @@ def evaluate(
     Example: hangtag evaluate --data ~/fashion --compare --only majority,cnn2,shipped
     """
     require_train_extra("matplotlib")
+    weights = weights_folder(weights)
     if compare:
         if promise is not None or write or page or sheets:
             raise UsageError(

@@ -11,9 +11,9 @@ import typer
 from db.queries.models import activate_model, get_previous_model, list_models
 from db.session import make_engine, transaction
 from errors import UsageError
-from models.card import WEIGHTS, version_folder
+from models.card import WEIGHTS, Card, default_version, version_folder
 from worker.cli.compare import BackboneWeightsOption, DownloadOption
-from worker.cli.options import DataOption, WeightsOption, require_train_extra
+from worker.cli.options import DataOption, WeightsOption, require_train_extra, weights_folder
 from worker.cli.output import note, print_json, progress_bar
 from worker.settings import load_settings
 from worker.setup import register_folder
@@ -32,7 +32,7 @@ def train(
     run: Annotated[
         Path, typer.Option(help="Folder of this run; started again it goes on from there.")
     ] = Path("runs/latest"),
-    weights: WeightsOption = WEIGHTS,
+    weights: WeightsOption = None,
     version: Annotated[
         str | None, typer.Option(help="Name of the new version; made up by default.")
     ] = None,
@@ -74,7 +74,13 @@ def train(
         str, typer.Option(help="How products are split: random, grouped or by_year.")
     ] = "random",
     photos: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of photographs in each batch.")
+        float,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of photographs in each batch, where phone_photos.parquet or "
+            "street_photos.parquet lie beside the products.",
+        ),
     ] = 0.2,
     teacher: Annotated[
         list[str] | None,
@@ -96,11 +102,14 @@ def train(
 
     Example: hangtag train --data ~/fashion --run runs/first
 
-    Example: hangtag train --data ~/fashion --backbone resnet50 --backbone-weights r50.safetensors
+    Example: hangtag train --data ~/own.csv --run runs/own --version own-1
 
-    Example: hangtag train --data ~/fashion --from VERSION --teacher VERSION --learning-rate 6e-4
+    Example: hangtag train --data ~/fashion --run runs/r50 --backbone resnet50 --download
+
+    Example: hangtag train --data ~/fashion --run runs/next --from VERSION --teacher VERSION
     """
     require_train_extra()
+    weights = weights_folder(weights)
     from models.network import BACKBONE
     from models.recipe import parse_stages, run_recipe
     from models.train import TrainSettings
@@ -164,6 +173,7 @@ def listing() -> None:
     if settings.database_url:
         with transaction(make_engine(settings.database_url)) as session:
             known = {row.version: row for row in list_models(session)}
+    default = default_version(folder) if (folder / "default").is_file() else None
     on_disk = sorted(path.parent.name for path in folder.glob("*/card.json"))
     for version in sorted({*on_disk, *known}):
         row = known.get(version)
@@ -171,6 +181,7 @@ def listing() -> None:
             {
                 "version": version,
                 "on_disk": version in on_disk,
+                "default": version == default,
                 "active": bool(row and row.active),
                 "generation": row.generation if row else None,
             }
@@ -185,7 +196,7 @@ def activate(
 
     From then on the similarity view shows this version's vectors alone. Connects as the owner.
 
-    Example: hangtag model activate lite0-20261122-aaaf71
+    Example: hangtag model activate VERSION
     """
     settings = load_settings()
     engine = make_engine(settings.require_url())
@@ -199,12 +210,17 @@ def activate(
 def rollback() -> None:
     """Go back to the version that was active before; its vectors are still there.
 
+    Pictures that were tagged meanwhile are not found by similarity then. A second rollback leads
+    forward again.
+
     Example: hangtag model rollback
     """
-    engine = make_engine(load_settings().require_url())
+    settings = load_settings()
+    engine = make_engine(settings.require_url())
     with transaction(engine) as session:
         previous = get_previous_model(session)
         if previous is None:
             raise UsageError("no other version was active before")
+        Card.load(version_folder(previous.version, settings.weights or WEIGHTS))  # is it here?
         activate_model(session, previous.version)
     print_json({"version": previous.version, "active": True})

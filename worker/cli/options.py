@@ -9,14 +9,26 @@ from typing import Annotated
 import typer
 
 from errors import UsageError
+from models.card import WEIGHTS
+from worker.settings import load_settings
 
 DataOption = Annotated[
     Path,
     typer.Option("--data", help="Data set; see `hangtag data report --help`.", exists=True),
 ]
 WeightsOption = Annotated[
-    Path, typer.Option("--weights", help="Where model versions are kept.", file_okay=False)
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="Where model versions are kept; HANGTAG_WEIGHTS, or Hangtag's own folder.",
+        file_okay=False,
+    ),
 ]
+
+
+def weights_folder(given: Path | None) -> Path:
+    """Return the folder of model versions: the option's, the setting's, or our own."""
+    return given or load_settings().weights or WEIGHTS
 
 
 def require_train_extra(*more: str) -> None:
@@ -27,6 +39,4 @@ def require_train_extra(*more: str) -> None:
         if importlib.util.find_spec(name) is None
     ]
     if missing:
-        raise UsageError(
-            f"training needs {', '.join(missing)}: pip install -c requirements.lock -e '.[train]'"
-        )
+        raise UsageError(f"training needs {', '.join(missing)}: ./run install train")

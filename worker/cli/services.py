@@ -17,6 +17,7 @@ from worker.cli.output import note, print_json
 from worker.reaper import Reaper
 from worker.settings import load_settings
 from worker.setup import migrate as migrate_database
+from worker.setup import missing_weights
 from worker.supervisor import Supervisor, env_hint, read_environment
 
 DEFAULT_DATA_DIR = Path(".hangtag")
@@ -59,6 +60,8 @@ def up(
         note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")
         note(f"In other terminals: {env_hint(data_dir)}")
         note("Ctrl-C ends it.")
+        if warning := missing_weights(supervisor.active_model, supervisor.weights):
+            note(f"hangtag: {warning}")
         supervisor.watch()
     except KeyboardInterrupt:
         note("stopping …")
@@ -106,6 +109,8 @@ def migrate() -> None:
     settings = load_settings()
     version = migrate_database(settings.require_url(), settings.weights)
     print_json({"schema": "head", "active_model": version})
+    if warning := missing_weights(version, settings.weights):
+        note(f"hangtag: {warning}")
 
 
 def worker(

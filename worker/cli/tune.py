@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,4 +65,5 @@ def tune(
     )
     options = " ".join(f"--{k.replace('_', '-')} {v:.4g}" for k, v in best.settings.items())
     note(f"best: trial {best.number}, {best.score:.2%} right on `select`")
-    print(f"hangtag train --data {data} {options}")
+    words = f"hangtag train --data {shlex.quote(str(data))} --run runs/tuned --frozen {frozen}"
+    print(f"{words} {options}")

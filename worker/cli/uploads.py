@@ -12,6 +12,7 @@ import typer
 from sqlalchemy import Engine
 
 from db.queries.embeddings import get_embedding, list_similar
+from db.queries.models import get_active_model
 from db.queries.tags import list_tags
 from db.queries.uploads import (
     Submitted,
@@ -34,6 +35,7 @@ from worker.cli.predict import read_file
 from worker.client import BACKFILL_PRIORITY, Client
 from worker.pipeline import vector_text
 from worker.settings import load_settings
+from worker.setup import missing_weights
 from worker.storage import list_pictures
 
 #: Files are copied, handed in and reported this many at a time.
@@ -69,7 +71,7 @@ def submit(
     (file://…) is taken as it is and must lie inside the store or HANGTAG_FILE_ROOTS.
     The same file or URI from the same source twice is one upload.
 
-    Example: hangtag submit ~/photos --source phone --wait
+    Example: hangtag submit ~/photos --source app --wait
     """
     settings = load_settings()
     client = Client(settings.require_url(), settings.require_broker(), settings.store)
@@ -130,6 +132,7 @@ def _report(answers: list[tuple[str, Submitted]], wait: bool) -> list[tuple[str,
 
 def _wait_for(engine: Engine, waiting: list[tuple[str, Submitted]]) -> None:
     """Print each upload with its tags, in the order of submission, as soon as it is final."""
+    _warn_without_weights(engine)
     with progress_bar("tagging", len(waiting)) as bar:
         place = 0
         while place < len(waiting):
@@ -154,6 +157,14 @@ def _wait_for(engine: Engine, waiting: list[tuple[str, Submitted]]) -> None:
             time.sleep(0.1)
 
 
+def _warn_without_weights(engine: Engine) -> None:
+    """Say where nothing can be tagged, because the active version is not here."""
+    with transaction(engine) as session:
+        active = get_active_model(session)
+    if warning := missing_weights(active.version if active else None, load_settings().weights):
+        note(f"hangtag: {warning}")
+
+
 def status(
     upload: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="An upload; without it, all in numbers.")
@@ -169,6 +180,7 @@ def status(
             counts = count_by_status(session)
             every = ("pending", "processing", *FINAL)
             print_json({name: counts.get(name, 0) for name in every})
+            _warn_without_weights(engine)
             return
         identity = parse_id(upload)
         found = get_status(session, identity)
@@ -237,7 +249,14 @@ def similar(
     leave_out = None
     vector: str | None
     if path.is_file():
-        predictor = Predictor.load_folder(version_folder(None, settings.weights or WEIGHTS))
+        # The view shows the active version's vectors; another's are no neighbours of them.
+        with transaction(engine) as session:
+            active = get_active_model(session)
+        if active is None:
+            raise UsageError("no model version is active; run `hangtag migrate`")
+        predictor = Predictor.load_folder(
+            version_folder(active.version, settings.weights or WEIGHTS)
+        )
         card = predictor.card
         try:
             picture = decode(
