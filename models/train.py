@@ -198,7 +198,7 @@ class Trainer:
         # Batch-norm statistics are averaged too: the average is served as it is.
         self.average = AveragedModel(
             learner,
-            multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call] # torch
+            multi_avg_fn=averaging(settings.ema_decay),
             use_buffers=True,
         )
 
@@ -267,7 +267,9 @@ class Trainer:
 
     def _rate(self) -> float:
         """Linear warm-up, then half a cosine down to zero (0..1)."""
-        warm = min(1.0, (self.step + 1) / self.settings.warmup_steps)
+        # A tenth of a short run, so that it comes to its full rate.
+        steps = max(1, min(self.settings.warmup_steps, self.total_steps // 10))
+        warm = min(1.0, (self.step + 1) / steps)
         return warm * 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
 
     def _train_step(self, stage: Stage) -> dict[str, Tensor]:
@@ -289,6 +291,17 @@ class Trainer:
         self.optimizer.step()
         self.average.update_parameters(self.learner)
         return {name: term.detach() for name, term in terms.items()}
+
+
+def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return a moving average that is short at first: a short run must forget its first steps."""
+
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        steps = int(count)
+        rate = min(decay, (1 + steps) / (10 + steps))
+        get_ema_multi_avg_fn(rate)(averaged, current, count)  # type: ignore[no-untyped-call] # torch
+
+    return update
 
 
 def claim_run(run: Path, settings: TrainSettings, digest: str) -> None:

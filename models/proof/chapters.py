@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.bootstrap import DRAWS
 from models.card import NEVER, Card
 from models.labels import ATTRIBUTES, domain_of
-from models.proof.bootstrap import DRAWS
 from models.proof.markdown import (
     NOTHING,
     bullets,

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from errors import UsageError
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats
-from models.card import NEVER, Card
+from models.card import Card
 from models.data import Pictures, decode_all
 from models.datasets.rows import Progress
-from models.labels import DERIVED_ATTRIBUTES
 from models.predictor import Chosen, calibrated, choose_labels, domains, fashion_scores
-from models.training.acceptance import correctness
+from models.training.acceptance import correctness, published_by
 from models.training.export import infer_all
 
 NON_FASHION_FILE = "non_fashion_eval.parquet"
@@ -117,18 +116,8 @@ class Evidence:
 def published_tags(chosen: Chosen, outputs: Outputs, card: Card) -> dict[str, NDArray[np.bool_]]:
     """Tell which tags (N,) the worker's routing rule publishes; a test holds both together."""
     fashion = fashion_scores(outputs, card) >= card.fashion["threshold"]
-    looks = domains(outputs)
-    sure = {}
-    for attribute, (_, confidence) in chosen.items():
-        least = np.full(len(looks), NEVER)
-        for domain in card.thresholds:
-            threshold = card.thresholds_for(domain).get(attribute, NEVER)
-            least = np.where(looks == domain, threshold, least)
-        sure[attribute] = fashion & (confidence >= least)
-    for attribute in DERIVED_ATTRIBUTES:
-        if attribute in sure:
-            sure[attribute] |= sure["article_type"]
-    return sure
+    sure = published_by(chosen, domains(outputs), card.thresholds)
+    return {attribute: fashion & published for attribute, published in sure.items()}
 
 
 def infer_others(backend: Backend, card: Card, data: Path) -> Outputs | None:

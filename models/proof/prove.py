@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_array, hstack
 
+from models.bootstrap import Bootstrap, Interval, calibration_error, macro_f1, ratio
 from models.calibrate import upper_error
 from models.datasets.duplicates import fingerprint, group_duplicates
 from models.evaluate import frequent_types, similarity_hits
 from models.labels import LabelSet
-from models.proof.bootstrap import Bootstrap, Interval, calibration_error, macro_f1, ratio
 from models.proof.evidence import Answers, Evidence
 from models.proof.similarity import DISTANCES, Hits, mean_hits
 from models.training.losses import PREFIXES

@@ -6,14 +6,16 @@ Thresholds are chosen on the split `select` and certified on `certify`; `test` i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.backends import Outputs
-from models.calibrate import Floats, try_threshold
+from models.bootstrap import Bootstrap, ratio
+from models.calibrate import AcceptanceRule, Floats, try_threshold
 from models.card import NEVER
 from models.data import Pictures
 from models.labels import DERIVED_ATTRIBUTES, DOMAINS, LabelSet, domain_of
@@ -76,7 +78,9 @@ def fit_rules(
     """Choose and certify a threshold for each domain and attribute.
 
     `outputs[split]` and `chosen[split]` belong to the rows of `select` and `certify`. `promise`
-    replaces that of the article type and its categories for products on white.
+    replaces that of the article type and its categories for products on white. A rule holds what
+    it promises, its threshold, what it came to on either split among the pictures that were taken
+    for the domain, and what all rules together come to on `certify` (`served`).
     """
     rows = {split: pictures.indices(split) for split in outputs}
     right = {s: correctness(chosen[s], pictures, label_set, rows[s]) for s in outputs}
@@ -95,70 +99,170 @@ def fit_rules(
         domain: [d for d in sorted(set(pictures.dataset)) if domain_of(d) == domain]
         for domain in DOMAINS
     }
+    groups = pictures.group if len(pictures.group) else pictures.ids
     rules: dict[str, dict[str, Any]] = {}
+    ladders: dict[tuple[str, str], list[float]] = {}
+    parts: dict[tuple[str, str], dict[str, dict[str, Part]]] = {}
     for domain, wanted in promises.items():
         if not datasets[domain]:
             continue
         rules[domain] = {}
         for attribute, kept in wanted.items():
-            parts = {
+            found = {
                 split: {
                     dataset: _part(
                         chosen[split][attribute][1],
                         *right[split][attribute],
+                        groups[rows[split]],
                         (pictures.dataset[rows[split]] == dataset) & (taken_for[split] == domain),
                     )
                     for dataset in datasets[domain]
                 }
                 for split in outputs
             }
-            rules[domain][attribute] = certified_rule(parts["select"], parts["certify"], kept)
-    return rules
+            parts[domain, attribute] = found
+            ladders[domain, attribute] = certified(found["select"], found["certify"], kept)
+    while True:
+        for domain, attribute in ladders:
+            threshold = ladders[domain, attribute][-1] if ladders[domain, attribute] else NEVER
+            rules[domain][attribute] = _rule(
+                promises[domain][attribute], threshold, parts[domain, attribute]
+            )
+        published = published_by(
+            chosen["certify"],
+            taken_for["certify"],
+            {d: {a: rule["threshold"] for a, rule in found.items()} for d, found in rules.items()},
+        )
+        broken = []
+        for (domain, attribute), ladder in ladders.items():
+            for dataset in datasets[domain]:
+                correct, known = right["certify"][attribute]
+                own = (pictures.dataset[rows["certify"]] == dataset) & known
+                served = Part(
+                    published[attribute][own].astype(float), correct[own],
+                    groups[rows["certify"]][own],
+                ).bounded(1.0)  # fmt: skip
+                rules[domain][attribute].setdefault("served", {})[dataset] = asdict(served)
+                if ladder and served.upper > 1 - promises[domain][attribute]:
+                    broken.append(ladder)
+        if not broken:
+            return rules
+        for ladder in {id(one): one for one in broken}.values():
+            ladder.pop()  # the next stricter threshold that was certified, or none
 
 
-Part = tuple[Floats, NDArray[np.bool_]]
+def published_by(
+    chosen: Chosen, looks: NDArray[np.str_], thresholds: Mapping[str, Mapping[str, float]]
+) -> dict[str, NDArray[np.bool_]]:
+    """Tell which tags (N,) thresholds publish, each picture by the domain it is taken for.
+
+    With the type its categories are published. The fashion score, which publishes less, is left
+    to the caller.
+    """
+    sure = {}
+    for attribute, (_, confidence) in chosen.items():
+        least = np.full(len(looks), NEVER)
+        for domain, found in thresholds.items():
+            least = np.where(looks == domain, found.get(attribute, NEVER), least)
+        sure[attribute] = confidence >= least
+    for attribute in DERIVED_ATTRIBUTES:
+        if attribute in sure:
+            sure[attribute] |= sure["article_type"]
+    return sure
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one data set: confidence (N,), whether right (N,), and groups (N,) or None.
+
+    Pictures of one sender, of one photograph or of one product err together.
+    """
+
+    confidence: Floats
+    correct: NDArray[np.bool_]
+    group: NDArray[np.str_] | None = None
+
+    def bounded(self, threshold: float) -> AcceptanceRule:
+        """Measure a threshold; bound its error at 95 %.
+
+        By Clopper-Pearson, and where pictures come in groups by a bootstrap over these too: the
+        larger of both counts.
+        """
+        rule = try_threshold(threshold, self.confidence, self.correct)
+        draws = self._draws
+        if draws is None or not rule.accepted:
+            return rule
+        accepted = self.confidence >= threshold
+        counts = np.stack([accepted & ~self.correct, accepted], axis=1).astype(float)
+        by_groups = float(np.nanquantile(ratio(draws.totals(counts)), CONFIDENCE))
+        return replace(rule, upper=max(rule.upper, by_groups))
+
+    @cached_property
+    def _draws(self) -> Bootstrap | None:
+        if self.group is None or len(np.unique(self.group)) == len(self.group):
+            return None
+        return Bootstrap(self.group)
 
 
 def _part(
     confidence: Floats,
     right: NDArray[np.bool_],
     known: NDArray[np.bool_],
+    groups: NDArray[np.str_],
     rows: NDArray[np.bool_],
 ) -> Part:
-    return confidence[rows & known], right[rows & known]
+    used = rows & known
+    return Part(confidence[used], right[used], groups[used])
+
+
+def _rule(
+    promise: float, threshold: float, parts: Mapping[str, Mapping[str, Part]]
+) -> dict[str, Any]:
+    return {
+        "promise": promise,
+        "threshold": threshold,
+        **{
+            split: {d: asdict(part.bounded(threshold)) for d, part in found.items()}
+            for split, found in parts.items()
+        },
+    }
+
+
+def certified(
+    select: Mapping[str, Part], certify: Mapping[str, Part], promise: float
+) -> list[float]:
+    """Return thresholds that keep the promise at 95 %, the strictest first; none where none does.
+
+    The promise must be kept on each data set for itself. Candidates come from `select` alone,
+    each for a share of the allowed error. `certify` tests them from the strictest on and stops at
+    the first whose upper bound breaks the promise: tests in a fixed order need no correction for
+    their number (Angelopoulos et al., 'Learn then test', 2021).
+    """
+    confidence = np.concatenate([part.confidence for part in select.values()])
+    correct = np.concatenate([part.correct for part in select.values()])
+    # So few right answers could not bound the error: a test of them would fail for certain.
+    least = (
+        np.log(1 - CONFIDENCE)
+        / np.log(promise)
+        / max(1, min(len(part.confidence) for part in certify.values()))
+    )
+    passed: list[float] = []
+    for share in STRICTNESS:
+        threshold = lowest_threshold(confidence, correct, share * (1 - promise))
+        if threshold > 1 or (confidence >= threshold).mean() < least:
+            continue
+        if any(part.bounded(threshold).upper > 1 - promise for part in certify.values()):
+            break
+        passed.append(threshold)
+    return passed
 
 
 def certified_rule(
     select: Mapping[str, Part], certify: Mapping[str, Part], promise: float
 ) -> dict[str, Any]:
-    """Choose a threshold on `select` that keeps the promise on `certify` at 95 %.
-
-    Both hold (confidence, correct) a data set; the promise must be kept on each data set for
-    itself. Candidates come from `select` alone, each for a share of the allowed error. `certify`
-    tests them from the strictest on and stops at the first whose upper bound breaks the promise:
-    tests in a fixed order need no correction for their number (Angelopoulos et al., 'Learn then
-    test', 2021). Where even the strictest fails, nothing is accepted.
-    """
-    confidence, correct = (np.concatenate(parts) for parts in zip(*select.values(), strict=True))
-    # So few right answers could not bound the error: a test of them would fail for certain.
-    least = (
-        np.log(1 - CONFIDENCE) / np.log(promise) / max(1, min(len(c) for c, _ in certify.values()))
-    )
-    chosen = NEVER
-    for share in STRICTNESS:
-        threshold = lowest_threshold(confidence, correct, share * (1 - promise))
-        if threshold > 1 or (confidence >= threshold).mean() < least:
-            continue
-        tried = [try_threshold(threshold, *part) for part in certify.values()]
-        if any(rule.upper > 1 - promise for rule in tried):
-            break
-        chosen = threshold
-    return {
-        "promise": promise,
-        "threshold": chosen,
-        "select": {d: asdict(try_threshold(chosen, *part)) for d, part in select.items()},
-        "certify": {d: asdict(try_threshold(chosen, *part)) for d, part in certify.items()},
-    }
+    """Return the rule with the loosest threshold that is `certified`."""
+    passed = certified(select, certify, promise)
+    return _rule(promise, passed[-1] if passed else NEVER, {"select": select, "certify": certify})
 
 
 def lowest_threshold(confidence: Floats, correct: NDArray[np.bool_], allowed: float) -> float:

@@ -105,7 +105,8 @@ class Batches:
         )
         on_white, others = (~moved).nonzero()[:, 0], moved.nonzero()[:, 0]
         images = torch.empty(len(places) + len(photos), 3, height, width)
-        images[on_white] = augment(pixels[on_white], height, width, random, plain)
+        if len(on_white):
+            images[on_white] = augment(pixels[on_white], height, width, random, plain)
         away = torch.cat([pixels[others], torch.from_numpy(self._pixels[photos])])
         if len(away):
             rows = torch.cat([others, torch.arange(len(places), len(images))])

@@ -55,24 +55,46 @@ class Learner(nn.Module):
 
         `targets[attribute]` (N,) holds label numbers, -1 where none is known; `targets["right"]`
         (N, types) tells which article types count as right. Where there are `taught_{attribute}`
-        (N, labels), a teacher's probabilities, they make up the share `distill` of a head's term.
+        (N, labels), a teacher's probabilities, they make up the share `distill` of the term of
+        the rows that it was asked about.
         """
         outputs = self.network(images)
-        right = targets["right"]
-        terms = {
-            a: known_cross_entropy(outputs[a], targets[a])
-            for a in outputs
-            if a not in ("article_type", "embedding")
-        }
-        terms["article_type"] = set_loss(outputs["article_type"], right)
+        terms = {a: _head_loss(a, outputs, targets) for a in outputs if a != "embedding"}
         for attribute in terms:
             if f"taught_{attribute}" in targets:
-                taught = taught_loss(outputs[attribute], targets[f"taught_{attribute}"])
-                terms[attribute] = (1 - self.distill) * terms[attribute] + self.distill * taught
+                terms[attribute] = terms[attribute] + self.distill * _lesson(
+                    attribute, outputs, targets
+                )
         parts = [proxies_loss(self.proxies, outputs["embedding"], targets, d) for d in PREFIXES]
         for name in parts[0]:
             terms[name] = torch.stack([part[name] for part in parts]).mean()
         return terms
+
+
+def _head_loss(
+    attribute: str,
+    outputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    rows: Tensor | slice = slice(None),
+) -> Tensor:
+    """Mean loss of one head by the labels of some rows."""
+    logits = outputs[attribute][rows]
+    if attribute == "article_type":
+        return set_loss(logits, targets["right"][rows])
+    return known_cross_entropy(logits, targets[attribute][rows])
+
+
+def _lesson(attribute: str, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+    """Return what a mean loss gains where a teacher's probabilities replace labels.
+
+    Rows that the teacher was not asked about, photographs, keep the weight of their labels.
+    """
+    taught = targets[f"taught_{attribute}"]
+    asked = taught.sum(dim=1) > 0
+    known = targets["right"].any(dim=1) if attribute == "article_type" else targets[attribute] >= 0
+    share = asked.sum() / known.sum().clamp(min=1)
+    by_teacher = taught_loss(outputs[attribute], taught)
+    return share * (by_teacher - _head_loss(attribute, outputs, targets, asked))
 
 
 def known_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

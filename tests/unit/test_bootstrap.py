@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from models.bootstrap import Bootstrap, calibration_error, macro_f1, ratio
 from models.calibrate import expected_calibration_error
-from models.proof.bootstrap import Bootstrap, calibration_error, macro_f1, ratio
 
 
 def test_intervals_cover_a_known_share_about_as_often_as_they_say() -> None:
