@@ -67,6 +67,11 @@ class Pictures:
             chosen &= np.isin(self.dataset, datasets)
         return np.flatnonzero(chosen)
 
+    def split_digest(self) -> str:
+        """Return a hash of which picture lies in which split."""
+        pairs = zip(self.dataset.tolist(), self.ids.tolist(), self.split.tolist(), strict=True)
+        return hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()
+
     def targets(self, label_set: LabelSet) -> dict[str, NDArray[np.int64]]:
         """Label numbers (N,) an attribute; -1 where the label set does not know the name."""
         return {

@@ -1,7 +1,7 @@
 """Evaluation: `hangtag evaluate --data DIR`, the served network on the untouched test split.
 
-Needs pandas and scikit-learn (the `train` extra). Only `models.proof.evidence` reads the test
-split.
+Needs pandas and scikit-learn (the `train` extra). The test split is read here, by the evidence, and
+by the baselines; nothing is chosen by it.
 """
 
 from __future__ import annotations

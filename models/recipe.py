@@ -19,8 +19,8 @@ from safetensors.numpy import load_file, save_file
 
 from errors import UsageError
 from models.card import Card
-from models.data import Pictures, join
-from models.datasets.importers import load_dataset, name_of
+from models.data import SPLITS, Pictures, join
+from models.datasets.importers import load_dataset
 from models.datasets.photos import load_backgrounds, load_phone, load_street
 from models.datasets.rows import Progress as Steps
 from models.evaluate import evaluate, measure_all, table
@@ -53,21 +53,29 @@ def run_recipe(
     settings: TrainSettings,
     progress: Progress | None = None,
     backbone: Backbone | None = None,
+    data_name: str | None = None,
+    licence: str = "not stated",
 ) -> tuple[Path, str] | None:
     """Train, export, evaluate; return the version's folder and the table of figures.
 
-    `backbone` takes the place of EfficientNet-Lite0. Of several processes
+    `backbone` takes the place of EfficientNet-Lite0; the card calls the data `data_name`, their
+    folder's name if None, and the version's licence `licence`. Of several processes
     (`models.training.processes`) the first exports and evaluates; others get None.
     """
     height, width = settings.stages[-1].height, settings.stages[-1].width
-    if backbone is not None:
-        backbone.check_size(height, width)
+    for stage in settings.stages:
+        if backbone is not None:
+            backbone.check_size(stage.height, stage.width)
+    check_earlier(settings, weights)
+    if version and (weights / version).exists() and not (run / "checkpoint.pt").exists():
+        raise UsageError(f"there is a version {version} already; name another with --version")
     pictures, label_set = load_all(data, height, width, split=settings.split)
+    check_splits(pictures)
     run.mkdir(parents=True, exist_ok=True)
     label_set.save(run / "labels.json")
     start = weights / settings.start_from if settings.start_from else None
     backgrounds = load_backgrounds(data, height, width)
-    claim_run(run, settings, pictures.digest)  # before teachers are asked for minutes
+    claim_run(run, settings, pictures)  # before teachers are asked for minutes
     beliefs = None
     if settings.teachers:
         teachers = [weights / name for name in settings.teachers]
@@ -89,11 +97,49 @@ def run_recipe(
         )
     if not processes.first:
         return None
-    folder = export_run(run, weights, pictures, height, width, version, backbone, name_of(data))
+    folder = export_run(
+        run,
+        weights,
+        pictures,
+        height,
+        width,
+        version,
+        backbone,
+        data_name or data.resolve().name,
+        licence,
+    )
     card = Card.load(folder)
     figures = evaluate(card, pictures, data)
     write_card(folder, {**card.raw, "commit": current_commit(), "test": figures})
     return folder, table(figures)
+
+
+def check_earlier(settings: TrainSettings, weights: Path) -> None:
+    """See that the versions which a run starts from or learns from fit it.
+
+    Raises UsageError where one is not there, where its split was another (it has learnt from
+    pictures that this run certifies and measures by), or where it is another network to start from.
+    """
+    for name in [*([settings.start_from] if settings.start_from else []), *settings.teachers]:
+        card = Card.load(weights / name)
+        data = card.raw.get("data", {})
+        if data.get("split", "random") != settings.split:
+            raise UsageError(
+                f"{name} was trained on the split {data.get('split', 'random')}: it knows pictures "
+                f"that --split {settings.split} measures by"
+            )
+        other = card.raw.get("network", {}).get("backbone")
+        if name == settings.start_from and other:
+            raise UsageError(f"{name} is a {other}: --from starts EfficientNet-Lite0 alone")
+
+
+def check_splits(pictures: Pictures) -> None:
+    """Raise UsageError where a split has no product, before hours are spent on training."""
+    empty = [name for name in SPLITS if not len(pictures.indices(name, "catalogue"))]
+    if empty:
+        raise UsageError(
+            f"{len(pictures.ids)} pictures are too few: none falls into {', '.join(empty)}"
+        )
 
 
 def _kept_beliefs(
@@ -171,8 +217,14 @@ def measure(
     evidence = Evidence.collect(promised, pictures, data, asking)
     figures = measure_all(evidence)
     text = table(figures)
-    if pictures.digest != card.raw["data"]["sha256"]:
-        text += "\nnote: these are not the data it was trained on; its test pictures may differ"
+    known = card.raw["data"]
+    if pictures.digest != known["sha256"] or (
+        known.get("split_sha256", pictures.split_digest()) != pictures.split_digest()
+    ):
+        text += (
+            "\nnote: these are not the data it was trained on, or another split of them; "
+            "its test pictures may differ"
+        )
     return Measurement(evidence, json.loads(json.dumps(figures)), text, changes(card, promised))
 
 

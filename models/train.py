@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -121,7 +122,8 @@ def train(
     settings goes on from it. Raises UsageError where the folder belongs to other settings.
     """
     processes = processes or current_processes()
-    claim_run(run, settings, pictures.digest)
+    if processes.first:
+        claim_run(run, settings, pictures)
     if backgrounds is None:
         backgrounds = np.empty((0, *pictures.pixels.shape[1:]), dtype=np.uint8)
     torch.manual_seed(settings.seed)
@@ -304,19 +306,36 @@ def averaging(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-def claim_run(run: Path, settings: TrainSettings, digest: str) -> None:
-    """Write the settings into the run's folder, or see that they are the same."""
+def claim_run(run: Path, settings: TrainSettings, pictures: Pictures) -> None:
+    """Write the settings into the run's folder, or see that they are the same.
+
+    Raises UsageError where the folder belongs to other settings, data, or another split of them.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    wanted = json.loads(json.dumps({"settings": asdict(settings), "data": digest}))
+    wanted = json.loads(
+        json.dumps(
+            {
+                "settings": asdict(settings),
+                "data": pictures.digest,
+                "split": pictures.split_digest(),
+            }
+        )
+    )
     path = run / "run.json"
-    if path.exists() and _with_defaults(json.loads(path.read_text())) != wanted:
+    if path.exists() and _with_defaults(json.loads(path.read_text()), wanted) != wanted:
         raise UsageError(
             f"{run} holds a run with other settings or data; name another folder with --run"
         )
-    path.write_text(json.dumps(wanted, indent=1) + "\n")
+    written = path.with_suffix(f".{os.getpid()}")
+    written.write_text(json.dumps(wanted, indent=1) + "\n")
+    written.replace(path)
 
 
-def _with_defaults(recorded: dict[str, Any]) -> dict[str, Any]:
-    """Fill in settings that did not exist when a run began: they had no effect then."""
+def _with_defaults(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what did not exist when a run began: settings had no effect then."""
     default = json.loads(json.dumps(asdict(TrainSettings())))
-    return {**recorded, "settings": {**default, **recorded["settings"]}}
+    return {
+        "split": wanted["split"],
+        **recorded,
+        "settings": {**default, **recorded["settings"]},
+    }

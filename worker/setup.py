@@ -54,12 +54,16 @@ def missing_weights(active: str | None, weights: Path | None = None) -> str | No
     Workers claim nothing then: it happens after an upgrade that ships another version.
     """
     folder = weights or WEIGHTS
-    if active is None or (folder / active / "card.json").is_file():
+    if active is None:
         return None
-    return (
-        f"model {active} is active, but its weights are not in {folder}: nothing is tagged until "
-        f"another is: hangtag model activate {default_version(folder)}"
-    )
+    try:
+        Card.load(folder / active)
+    except UsageError as error:
+        return (
+            f"model {active} is active, but {error}. Nothing is tagged until another one is: "
+            f"hangtag model activate {default_version(folder)}"
+        )
+    return None
 
 
 def register_folder(engine: Engine, folder: Path) -> str:

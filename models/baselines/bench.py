@@ -66,6 +66,8 @@ class Bench:
         self.run = run
         self.settings = settings
         self.card = card
+        #: The version's own: on another it would be measured on pictures that it knows.
+        self.split = card.raw["data"].get("split", "random")
         self.backbone = backbone
         self._progress = progress
         self._pictures: Pictures | None = None
@@ -87,7 +89,11 @@ class Bench:
         if read is None or read.pixels.shape[1:3] != (height, width):
             read = self._pictures = None  # two sizes would be twice the memory
             read = load_dataset(
-                self.data, height, width, progress=lambda n, of: self.tell("pictures", n, of)
+                self.data,
+                height,
+                width,
+                self.split,
+                progress=lambda n, of: self.tell("pictures", n, of),
             )
             if not len(train_rows(read)) or not len(test_rows(read)):
                 raise UsageError(f"{self.data}: {len(read.ids)} pictures are too few to split")

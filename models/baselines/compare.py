@@ -114,7 +114,7 @@ def _row_name(contestant: Contestant, bench: Bench) -> str:
 
 def _made_of(contestant: Contestant, bench: Bench) -> dict[str, Any]:
     """Return what a row depends on besides the data, as JSON gives it back."""
-    made_of: dict[str, Any] = {}
+    made_of: dict[str, Any] = {"split": bench.split}
     if not contestant.version:
         epochs = bench.settings.epochs.get(contestant.name.partition("_embedding")[0])
         made_of["settings"] = {**asdict(bench.settings), "epochs": epochs}

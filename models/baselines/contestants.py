@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from errors import UsageError
 from models.backends import OpenVinoBackend
 from models.baselines.bench import Bench, count, test_rows, train_rows
 from models.baselines.networks import (
@@ -121,6 +122,9 @@ def shipped(bench: Bench, row: str) -> Answer:
     card = bench.card
     pictures = bench.pictures(card.height, card.width)
     backend, label_set = OpenVinoBackend(card.folder, threads=2), card.labels()
+    targets = pictures.targets(label_set)["article_type"]
+    if not (targets[test_rows(pictures)] >= 0).any():
+        raise UsageError(f"{card.version} knows the article type of no test picture")
     bench.tell(row, 0, 1)
     answers = Answers.collect(card, backend, pictures, test_rows(pictures))
     gallery = infer_all(backend, pictures, train_rows(pictures))["embedding"]

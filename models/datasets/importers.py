@@ -77,18 +77,6 @@ def load_dataset(
     return decode_rows(read_dataset(path), height, width, split, progress=progress)
 
 
-def name_of(path: Path) -> str:
-    """Return what a data set is called in a card: with its licence where it is a public one."""
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir() and any(path.glob("*-ubyte*")):
-        return "Fashion-MNIST (MIT)"
-    if path.name in (PRODUCTS_FILE, STYLES_FILE) or (
-        path.is_dir() and any((folder / name).is_file() for name in (PRODUCTS_FILE, STYLES_FILE))
-    ):
-        return "Kaggle 'Fashion Product Images (Small)' (MIT)"
-    return path.resolve().name
-
-
 def read_dataset(path: Path) -> Rows:
     """Tell which kind of data set lies at a path and read its rows. Raises UsageError."""
     if not path.exists():

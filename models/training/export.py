@@ -54,6 +54,7 @@ def export_run(
     version: str | None,
     backbone: nn.Module | None = None,
     data_name: str = "pictures without a name",
+    licence: str = "not stated",
 ) -> Path:
     """Export `run`'s averaged network; fit temperatures and thresholds; write the card.
 
@@ -64,28 +65,33 @@ def export_run(
     """
     label_set = LabelSet.load(run / "labels.json")
     settings = json.loads((run / "run.json").read_text())["settings"]
-    serving = _serving_network(run, label_set, settings["frozen"], pictures, backbone)
+    serving = _serving_network(run, label_set, settings["frozen"], pictures, backbone).cpu()
     state = {
         name: value.half() if value.is_floating_point() else value
         for name, value in saved_state(serving).items()
     }
     name = getattr(backbone, "name", None)
     version = version or _version_name(state, (name or "lite0").rpartition("/")[2])
-    folder = weights / version
-    folder.mkdir(parents=True, exist_ok=True)
+    final, folder = weights / version, weights / f".{version}.new"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     shutil.copy(run / "labels.json", folder / "labels.json")
     save_file(state, folder / "network.safetensors")
     (folder / "network.safetensors").chmod(0o644)  # written for its owner alone
     card: dict[str, Any] = {
         "version": version,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "licence": "Apache-2.0",
+        "licence": licence,
         "backbone": f"{name}, fine-tuned"
         if name
         else "EfficientNet-Lite0, ImageNet weights (Apache-2.0), fine-tuned",
         "network": network_spec(serving),
         "input": {"height": height, "width": width, "layout": "uint8 NHWC RGB"},
-        "data": {**describe_data(pictures, data_name), "split": settings.get("split", "random")},
+        "data": {
+            **describe_data(pictures, data_name),
+            "split": settings.get("split", "random"),
+            "split_sha256": pictures.split_digest(),
+        },
         "training": settings,
     }
     _save_openvino(load_network(folder, card["network"]), folder, height, width)
@@ -94,6 +100,12 @@ def export_run(
         for split in ("select", "certify")
     }
     write_card(folder, {**card, **fit(outputs, pictures, label_set)})
+    if final.exists():
+        if not _same_weights(final, folder):
+            shutil.rmtree(folder)
+            raise UsageError(f"there is another version {version}; name this one with --version")
+        shutil.rmtree(final)
+    folder = folder.rename(final)
     size = sum(path.stat().st_size for path in folder.iterdir())
     if size > MAX_VERSION_BYTES:
         log.warning(
@@ -103,6 +115,11 @@ def export_run(
             MAX_VERSION_BYTES / 2**20,
         )
     return folder
+
+
+def _same_weights(first: Path, second: Path) -> bool:
+    name = "network.safetensors"
+    return (first / name).is_file() and (first / name).read_bytes() == (second / name).read_bytes()
 
 
 def _serving_network(

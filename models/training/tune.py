@@ -5,9 +5,12 @@ Needs torch and optuna (the `train` extra).
 
 from __future__ import annotations
 
+import fcntl
+import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ import optuna
 import torch
 from numpy.typing import NDArray
 
+from errors import UsageError
 from models.data import Pictures
 from models.labels import LabelSet
 from models.network import TagNetwork, to_images
@@ -46,6 +50,30 @@ def tune(
     Bergstra et al., 'Algorithms for hyper-parameter optimization', 2011 (TPE).
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _search(pictures, label_set, folder, base, trials, backgrounds, report)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a study's folder. Raises UsageError where another process does."""
+    with (folder / "study.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"another `hangtag tune` works in {folder}") from error
+        yield
+
+
+def _search(
+    pictures: Pictures,
+    label_set: LabelSet,
+    folder: Path,
+    base: TrainSettings,
+    trials: int,
+    backgrounds: NDArray[np.uint8] | None,
+    report: Callable[[Trial], None] | None,
+) -> Trial:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name="hangtag",
@@ -53,6 +81,7 @@ def tune(
         direction="maximize",
         load_if_exists=True,
     )
+    _claim_study(study, folder, base, pictures)
     # The same seed after a stop would draw the first trials again.
     study.sampler = optuna.samplers.TPESampler(seed=base.seed + len(study.trials))
     for cut in _cut_off(study, folder):
@@ -73,6 +102,28 @@ def tune(
     study.optimize(objective, n_trials=max(0, trials - done))
     best = study.best_trial
     return Trial(best.number, float(best.value or 0.0), best.params)
+
+
+def _claim_study(
+    study: optuna.Study, folder: Path, base: TrainSettings, pictures: Pictures
+) -> None:
+    """Write into a study what its scores are of, or see that it is the same.
+
+    Raises UsageError where it is not: scores of other epochs or data cannot be ranked together.
+    """
+    wanted = json.loads(
+        json.dumps(
+            {"settings": asdict(base), "data": pictures.digest, "split": pictures.split_digest()}
+        )
+    )
+    made_of = study.user_attrs.get("made_of")
+    if made_of is None:
+        study.set_user_attr("made_of", wanted)
+    elif made_of != wanted:
+        raise UsageError(
+            f"{folder} holds a study of other data, epochs or settings; name another folder with "
+            "--study"
+        )
 
 
 def _cut_off(study: optuna.Study, folder: Path) -> list[optuna.trial.FrozenTrial]:

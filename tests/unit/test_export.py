@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from errors import UsageError
 from models.backends import OpenVinoBackend, TorchBackend
@@ -95,6 +96,24 @@ def test_two_epochs_teach_more_than_chance(exported: Path, pictures: Pictures) -
     assert right > commonest / len(rows) + 0.1
 
 
+def test_a_name_that_another_version_has_is_refused(
+    exported: Path, finished: Finished, pictures: Pictures, tmp_path: Path
+) -> None:
+    """Workers know versions by their names: what it was exported from before may come again."""
+    taken = tmp_path / "mine"
+    shutil.copytree(exported, taken)
+    again = export_run(finished[0], tmp_path, pictures, HEIGHT, WIDTH, "mine")
+    assert Card.load(again).raw["version"] == "mine"
+    weights = load_file(taken / "network.safetensors")
+    weights["network.embed.bias"] += 1
+    save_file(weights, taken / "network.safetensors")
+    before = (taken / "card.json").read_text()
+    with pytest.raises(UsageError, match="there is another version mine"):
+        export_run(finished[0], tmp_path, pictures, HEIGHT, WIDTH, "mine")
+    assert (taken / "card.json").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 @pytest.fixture(scope="module")
 def refused(
     finished: Finished, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory
@@ -122,7 +141,8 @@ def test_the_version_is_named_by_its_weights(
     exported: Path, refused: tuple[Path, UsageError]
 ) -> None:
     """The same run exported again has the same name, but for the day."""
-    assert refused[0].name.rpartition("-")[2] == exported.name.rpartition("-")[2]
+    begun = refused[0].name.removesuffix(".new")
+    assert begun.rpartition("-")[2] == exported.name.rpartition("-")[2]
     assert exported.name.startswith("lite0-")
 
 
@@ -175,7 +195,7 @@ def test_torch_and_openvino_agree_on_every_output(exported: Path, pictures: Pict
     pixels = pictures.pixels[pictures.indices("test")]
     served, trained = OpenVinoBackend(exported).infer(pixels), TorchBackend(exported).infer(pixels)
     assert list(served) == list(trained)
-    assert list(served) == [*HEAD_ATTRIBUTES, "source", "embedding", "fashion_similarity"]
+    assert list(served) == [*HEAD_ATTRIBUTES, "domain", "embedding", "fashion_similarity"]
     for name, values in served.items():
         assert values.shape == trained[name].shape, name
         assert len(values) == len(pixels)
@@ -234,7 +254,7 @@ def test_article_types_alone_give_a_version_with_that_attribute(
     plain: Path, plain_pictures: Pictures
 ) -> None:
     card = Card.load(plain)
-    assert card.raw["network"]["heads"] == {"article_type": len(TREE), "source": 2}
+    assert card.raw["network"]["heads"] == {"article_type": len(TREE), "domain": 3}
     assert card.raw["network"]["fashion"] is None
     assert set(card.temperatures) == {"article_type"}
     assert {s: set(t) for s, t in card.thresholds.items()} == {"catalogue": {"article_type"}}
@@ -264,6 +284,6 @@ def test_torch_and_openvino_agree_without_frozen_stages(
 ) -> None:
     pixels = plain_pictures.pixels[:8]
     served, trained = OpenVinoBackend(plain).infer(pixels), TorchBackend(plain).infer(pixels)
-    assert list(served) == list(trained) == ["article_type", "source", "embedding"]
+    assert list(served) == list(trained) == ["article_type", "domain", "embedding"]
     for name, values in served.items():
         assert gap(values, trained[name]) < 0.05, name

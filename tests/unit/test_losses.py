@@ -98,6 +98,25 @@ def test_labels_and_teacher_share_a_head_s_term() -> None:
     assert term(1.0, taught) != pytest.approx(term(0.0, taught))
 
 
+def test_a_photograph_keeps_the_weight_of_its_label_beside_a_teacher() -> None:
+    """The teacher was asked about the first picture alone."""
+    sizes = {"article_type": 3, "domain": 3}
+    network = TagNetwork(sizes, frozen=3)
+    torch.nn.init.constant_(network.heads["article_type"].weight, 0)
+    network.heads["article_type"].bias.data = torch.tensor([1.0, 0.0, -1.0])
+    targets = {
+        "domain": torch.tensor([0, 1]),
+        "right": torch.tensor([[True, False, False], [False, True, True]]),
+        "taught_article_type": torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]),
+    }
+    p = torch.tensor([1.0, 0.0, -1.0]).softmax(0)
+    by_label, by_teacher, photograph = -p[0].log(), -p[2].log(), -(p[1] + p[2]).log()
+    for distill in (0.0, 0.5, 1.0):
+        found = Learner(network, sizes, distill).eval()(torch.zeros(2, 3, 32, 32), targets)
+        expected = ((1 - distill) * by_label + distill * by_teacher + photograph) / 2
+        assert found["article_type"].item() == pytest.approx(expected.item(), abs=1e-5)
+
+
 def test_proxies_measure_the_cosine_of_a_prefix_whatever_its_length() -> None:
     proxies = Proxies(2)
     vectors = torch.randn(3, EMBEDDING_DIM)

@@ -280,9 +280,9 @@ def test_the_acceptance_rules_were_chosen_on_one_split_and_certified_on_another(
                 for measured in rule[split].values():
                     assert measured["threshold"] == rule["threshold"]
                     assert 0 <= measured["wrong"] <= measured["accepted"] <= measured["total"]
-                    assert measured["upper"] == pytest.approx(
-                        upper_error(measured["wrong"], measured["accepted"])
-                    )
+                    by_pictures = upper_error(measured["wrong"], measured["accepted"])
+                    assert measured["upper"] >= by_pictures - 1e-9  # groups may say more
+            assert set(rule["served"]) == {domain}
             if rule["threshold"] == NEVER:
                 assert all(m["accepted"] == 0 for m in rule["certify"].values())
             else:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import timm
+from PIL import Image
 
 from errors import UsageError
 from models.backends import OpenVinoBackend, TorchBackend
@@ -81,6 +82,39 @@ def test_a_version_learns_from_teachers(exported: Path, data_folder: Path, tmp_p
     asking = [event for event in events if event.get("doing") == "asking teachers"]
     assert asking[-1]["step"] == asking[-1]["steps"]
     assert events.index(asking[-1]) < len(events) - 1
+
+
+@pytest.mark.parametrize("role", ["start_from", "teachers"])
+def test_versions_of_another_split_are_refused_before_anything_is_read(
+    exported: Path, tmp_path: Path, role: str
+) -> None:
+    """It knows pictures that the new split would measure by."""
+    value = exported.name if role == "start_from" else (exported.name,)
+    settings = dataclasses.replace(ONE_EPOCH, split="by_year", **{role: value})
+    with pytest.raises(UsageError, match="was trained on the split random"):
+        run_recipe(tmp_path / "none", tmp_path / "run", exported.parent, None, settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_version_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    settings = dataclasses.replace(ONE_EPOCH, teachers=("nobody",))
+    with pytest.raises(UsageError, match="no such model version"):
+        run_recipe(tmp_path / "none", tmp_path / "run", tmp_path, None, settings)
+
+
+def test_another_network_s_version_is_nothing_to_start_from(other: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(ONE_EPOCH, split="grouped", start_from=other.name)
+    with pytest.raises(UsageError, match="is a timm/test_resnet"):
+        run_recipe(tmp_path / "none", tmp_path / "run", other.parent, None, settings)
+
+
+def test_too_few_pictures_are_reported_before_training(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / "own" / f"kind {number}"
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 40), (number * 80, 0, 0)).save(folder / "1.png")
+    with pytest.raises(UsageError, match="3 pictures are too few: none falls into"):
+        run_recipe(tmp_path / "own", tmp_path / "run", tmp_path, None, ONE_EPOCH)
 
 
 def test_a_network_that_cannot_take_the_pictures_is_refused_before_they_are_read(

@@ -18,7 +18,7 @@ from models.datasets.photos import load_backgrounds
 from models.labels import LabelSet
 from models.network import pretrained_backbone
 from models.recipe import parse_stages
-from models.train import Stage, TrainSettings, train
+from models.train import Stage, TrainSettings, averaging, train
 from tests.unit.tiny import HEIGHT, SETTINGS, WIDTH
 
 Finished = tuple[Path, list[dict[str, Any]]]
@@ -105,6 +105,25 @@ def test_a_run_with_other_data_is_not_gone_on_with(
     other = Pictures(**{**vars(pictures), "digest": "0" * 64})
     with pytest.raises(UsageError, match="other settings or data"):
         train(other, label_set, finished[0], SETTINGS)
+
+
+def test_a_run_on_another_split_is_not_gone_on_with(
+    finished: Finished, pictures: Pictures, label_set: LabelSet
+) -> None:
+    moved = np.where(pictures.split == "select", "train", pictures.split)
+    other = Pictures(**{**vars(pictures), "split": moved})
+    with pytest.raises(UsageError, match="other settings or data"):
+        train(other, label_set, finished[0], SETTINGS)
+
+
+def test_the_average_of_a_short_run_forgets_its_first_steps() -> None:
+    averaged, update = [torch.zeros(1)], averaging(0.998)
+    for count in range(1, 101):
+        update(averaged, [torch.ones(1)], count)
+    assert averaged[0].item() > 0.99
+    late = [torch.zeros(1)]
+    update(late, [torch.ones(1)], 100_000)
+    assert late[0].item() == pytest.approx(0.002)
 
 
 def test_too_few_pictures_for_a_batch_are_reported(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from errors import UsageError
 from models.data import Pictures
 from models.labels import LabelSet
 from models.network import TagNetwork, head_sizes
@@ -44,7 +46,27 @@ def test_a_study_that_was_stopped_goes_on_and_returns_its_best_trial(
     finished = [seen[0], *seen[2:]]
     assert best.score == max(trial.score for trial in finished)
     assert len({tuple(trial.settings.values()) for trial in finished}) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["study.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["study.db", "study.lock"]
+
+
+def test_a_study_of_other_epochs_or_data_is_not_gone_on_with(
+    pictures: Pictures, label_set: LabelSet, tmp_path: Path
+) -> None:
+    tune(pictures, label_set, tmp_path, BASE, 1)
+    longer = replace(BASE, stages=(Stage(2, 32, 24),))
+    others = Pictures(**{**vars(pictures), "digest": "0" * 64})
+    for data, settings in ((pictures, longer), (others, BASE)):
+        with pytest.raises(UsageError, match="name another folder with --study"):
+            tune(data, label_set, tmp_path, settings, 2)
+
+
+def test_two_at_once_do_not_share_a_study(
+    pictures: Pictures, label_set: LabelSet, tmp_path: Path
+) -> None:
+    with (tmp_path / "study.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another `hangtag tune` works in"):
+            tune(pictures, label_set, tmp_path, BASE, 1)
 
 
 def test_accuracy_counts_any_label_that_counts_as_right(

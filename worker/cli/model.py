@@ -89,6 +89,11 @@ def train(
     distill: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the loss that teachers' beliefs make up.")
     ] = 0.5,
+    data_name: Annotated[
+        str | None,
+        typer.Option(help="What the card calls the data, with their licence; the folder's name."),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the new version.")] = "not stated",
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     make_default: Annotated[
         bool, typer.Option("--default/--no-default", help="Serve it where nobody chose another.")
@@ -151,7 +156,9 @@ def train(
             if bar.disable:
                 note(json.dumps(event))
 
-        result = run_recipe(data, run, weights, version, settings, progress, built)
+        result = run_recipe(
+            data, run, weights, version, settings, progress, built, data_name, licence
+        )
     if result is None:
         return  # one of several processes, and not the first
     folder, text = result
