@@ -5,7 +5,7 @@ Thresholds are chosen on the split `select` and certified on `certify`; `test` i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,8 @@ PROMISES = {
 PHOTO_PROMISES = {"article_type": 0.95, "sub_category": 0.95, "master_category": 0.95}
 #: Shares of the allowed error that thresholds are chosen for, the strictest first.
 STRICTNESS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+#: Tests of all pictures that certification may take at most.
+STEPS = 100
 #: How sure certification is (0..1).
 CONFIDENCE = 0.95
 
@@ -80,7 +82,8 @@ def fit_rules(
     `outputs[split]` and `chosen[split]` belong to the rows of `select` and `certify`. `promise`
     replaces that of the article type and its categories for products on white. A rule holds what
     it promises, its threshold, what it came to on either split among the pictures that were taken
-    for the domain, and what all rules together come to on `certify` (`served`).
+    for the domain, and what all rules together come to on `certify` (`served`). Where they break
+    a promise together, its rule becomes stricter; what that cannot mend stands in `served`.
     """
     rows = {split: pictures.indices(split) for split in outputs}
     right = {s: correctness(chosen[s], pictures, label_set, rows[s]) for s in outputs}
@@ -233,10 +236,11 @@ def certified(
 ) -> list[float]:
     """Return thresholds that keep the promise at 95 %, the strictest first; none where none does.
 
-    The promise must be kept on each data set for itself. Candidates come from `select` alone,
-    each for a share of the allowed error. `certify` tests them from the strictest on and stops at
-    the first whose upper bound breaks the promise: tests in a fixed order need no correction for
-    their number (Angelopoulos et al., 'Learn then test', 2021).
+    The promise must be kept on each data set for itself. `select` chooses where the tests begin
+    and where they end; between, each step lets one more in a hundred pictures in. `certify` tests
+    the steps from the strictest on and stops at the first whose upper bound breaks the promise:
+    tests in a fixed order need no correction for their number (Angelopoulos et al., 'Learn then
+    test', 2021).
     """
     confidence = np.concatenate([part.confidence for part in select.values()])
     correct = np.concatenate([part.correct for part in select.values()])
@@ -246,15 +250,32 @@ def certified(
         / np.log(promise)
         / max(1, min(len(part.confidence) for part in certify.values()))
     )
+    chosen = [
+        threshold
+        for threshold in (
+            lowest_threshold(confidence, correct, share * (1 - promise)) for share in STRICTNESS
+        )
+        if threshold <= 1 and (confidence >= threshold).mean() >= least
+    ]
     passed: list[float] = []
-    for share in STRICTNESS:
-        threshold = lowest_threshold(confidence, correct, share * (1 - promise))
-        if threshold > 1 or (confidence >= threshold).mean() < least:
-            continue
+    for threshold in _steps(chosen, np.concatenate([p.confidence for p in certify.values()])):
         if any(part.bounded(threshold).upper > 1 - promise for part in certify.values()):
             break
         passed.append(threshold)
     return passed
+
+
+def _steps(chosen: Sequence[float], confidence: Floats) -> list[float]:
+    """Return thresholds from the strictest to the laxest of `chosen`, a step a hundredth.
+
+    The steps are confidences (N,) that occur; whether they were right plays no part in the order.
+    """
+    if not chosen:
+        return []
+    values = -np.sort(-confidence)
+    first, last = (int((values >= edge).sum()) for edge in (max(chosen), min(chosen)))
+    between = values[np.arange(first, last, max(1, len(values) // STEPS))]
+    return sorted({*chosen, *(float(value) for value in between)}, reverse=True)
 
 
 def certified_rule(
