@@ -117,8 +117,8 @@ def published(
         table(header, rows),
         "Thresholds were chosen on the split `select` and certified on `certify`; these figures "
         "are of `test`. A picture is judged by the thresholds of the domain that it is taken "
-        "for (catalogue, phone or street); the column names those of its own. With a published "
-        "type its categories are published too.",
+        "for; the column names those of its own. With a published type its categories are "
+        "published too.",
         again(command, *(a for a in ATTRIBUTES if a in figures), *list(proof["intervals"])[1:]),
     )
 
