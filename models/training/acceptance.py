@@ -272,7 +272,7 @@ def _steps(chosen: Sequence[float], confidence: Floats) -> list[float]:
     """
     if not chosen:
         return []
-    values: Floats = np.sort(confidence)[::-1]
+    values = confidence[np.argsort(-confidence, kind="stable")]
     first, last = (int((values >= edge).sum()) for edge in (max(chosen), min(chosen)))
     between = values[np.arange(first, last, max(1, len(values) // STEPS))]
     return sorted({*chosen, *(float(value) for value in between)}, reverse=True)
