@@ -175,13 +175,13 @@ def status(
     Example: hangtag status 0b8f3e9c-5c6e-4d0e-9a55-0d6f5a1c2b3d
     """
     engine = make_engine(load_settings().require_url())
-    with transaction(engine) as session:
-        if upload is None:
+    if upload is None:
+        with transaction(engine) as session:
             counts = count_by_status(session)
-            every = ("pending", "processing", *FINAL)
-            print_json({name: counts.get(name, 0) for name in every})
-            _warn_without_weights(engine)
-            return
+        print_json({name: counts.get(name, 0) for name in ("pending", "processing", *FINAL)})
+        _warn_without_weights(engine)
+        return
+    with transaction(engine) as session:
         identity = parse_id(upload)
         found = get_status(session, identity)
         if found is None:
