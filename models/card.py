@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,12 @@ class Card:
     def thresholds_for(self, domain: str) -> Mapping[str, float]:
         """Thresholds for pictures of a domain; none are published of a domain without any."""
         return self.thresholds.get(domain, {})
+
+    @property
+    def coarse(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """The coarse labels of each domain that has such: `types`, and how many `pictures`."""
+        found: Mapping[str, Sequence[Mapping[str, Any]]] = self.raw.get("coarse", {})
+        return found
 
     def labels(self) -> LabelSet:
         """Read the version's label set."""

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from models.datasets.rows import File, Progress, Rows, each_file
 from models.datasets.splits import SPLITS as SPLITS
 from models.datasets.splits import split_of as split_of
 from models.datasets.splits import split_rows
-from models.labels import ATTRIBUTES, LabelSet
+from models.labels import ATTRIBUTES, LabelSet, domain_of
 from models.pictures import decode
 from models.transforms import Pixels, to_pixels
 
@@ -77,6 +78,18 @@ class Pictures:
         return {
             a: np.array([label_set.index[a].get(name, -1) for name in self.labels[a]])
             for a in ATTRIBUTES
+        }
+
+    def coarse_labels(self) -> dict[str, list[dict[str, Any]]]:
+        """List the coarse labels that each domain trains with, for a card: types and pictures."""
+        counts: dict[str, Counter[tuple[str, ...]]] = {}
+        for row in self.indices("train").tolist():
+            if types := self.coarse[row]:
+                domain = counts.setdefault(domain_of(str(self.dataset[row])), Counter())
+                domain[tuple(sorted(types))] += 1
+        return {
+            domain: [{"types": list(t), "pictures": n} for t, n in sorted(found.items())]
+            for domain, found in sorted(counts.items())
         }
 
     def allowed(self, label_set: LabelSet) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats, softmax
 from models.card import Card, version_folder
+from models.coarse import Admitted, admitted, by_admission
 from models.labels import DOMAINS, LabelSet
 from models.transforms import Pixels
 
@@ -20,7 +21,8 @@ from models.transforms import Pixels
 class Prediction:
     """What a model says of one picture.
 
-    `tags[attribute]` is (label, calibrated confidence); `top5` the likeliest article types;
+    `tags[attribute]` is (label, confidence), see `choose_labels`; `top5` the likeliest article
+    types with their calibrated probabilities;
     `fashion_score` 0..1, low for what is no fashion item; `embedding` float32 (256,), unit
     length; `domain` one of `labels.DOMAINS`, what the picture looks like.
     """
@@ -38,6 +40,7 @@ class Predictor:
     def __init__(self, card: Card, backend: Backend) -> None:
         self.card = card
         self.labels: LabelSet = card.labels()
+        self.coarse = admitted_by(card, self.labels)
         self._backend = backend
 
     @classmethod
@@ -61,8 +64,15 @@ class Predictor:
         probabilities = self.probabilities(outputs)
         scores = fashion_scores(outputs, self.card)
         looks = domains(outputs)
+        chosen = choose_labels(probabilities, self.labels, looks, self.coarse)
         return [
-            self._prediction(row, probabilities, outputs, float(scores[row]), str(looks[row]))
+            Prediction(
+                tags=self._tags(chosen, row),
+                top5=self._top5(probabilities["article_type"][row]),
+                fashion_score=float(scores[row]),
+                embedding=outputs["embedding"][row],
+                domain=str(looks[row]),
+            )
             for row in range(len(pixels))
         ]
 
@@ -70,52 +80,48 @@ class Predictor:
         """Calibrated probabilities (N, labels) of all seven attributes."""
         return calibrated(outputs, self.labels, self.card.temperatures)
 
-    def _prediction(
-        self,
-        row: int,
-        probabilities: dict[str, Floats],
-        outputs: Outputs,
-        score: float,
-        domain: str,
-    ) -> Prediction:
-        chosen = choose_labels({a: p[row : row + 1] for a, p in probabilities.items()}, self.labels)
-        types = probabilities["article_type"][row]
-        top = np.argsort(-types, kind="stable")[:5]
+    def _tags(self, chosen: Chosen, row: int) -> dict[str, tuple[str, float]]:
+        return {
+            a: (self.labels.names[a][int(numbers[row])], min(1.0, float(confidence[row])))
+            for a, (numbers, confidence) in chosen.items()
+        }
+
+    def _top5(self, types: Floats) -> list[tuple[str, float]]:
         names = self.labels.names["article_type"]
-        return Prediction(
-            tags={
-                a: (self.labels.names[a][int(index[0])], min(1.0, float(confidence[0])))
-                for a, (index, confidence) in chosen.items()
-            },
-            top5=[(names[i], float(types[i])) for i in top],
-            fashion_score=score,
-            embedding=outputs["embedding"][row],
-            domain=domain,
-        )
+        return [(names[i], float(types[i])) for i in np.argsort(-types, kind="stable")[:5]]
 
 
 #: For each attribute the number of the chosen label (N,) and its confidence (N,).
 Chosen = dict[str, tuple[NDArray[np.int64], Floats]]
 
 
-def choose_labels(probabilities: Mapping[str, Floats], labels: LabelSet) -> Chosen:
+def choose_labels(
+    probabilities: Mapping[str, Floats],
+    labels: LabelSet,
+    looks: NDArray[np.str_],
+    coarse: Mapping[str, Admitted],
+) -> Chosen:
     """Choose one label an attribute: its number (N,) and its confidence (N,).
 
     The categories are those of the chosen type, so that tags never contradict each other; their
-    confidence is the sum over all types of the category. Serving, thresholds and evaluation all
-    choose here.
+    confidence is the sum over all types of the category. For pictures that look (N,) like a domain
+    in `coarse` it is the chance that a label of that domain admits the tag. Serving, thresholds
+    and evaluation all choose here.
     """
-    chosen: Chosen = {}
-    rows = np.arange(len(probabilities["article_type"]))
+    chosen = {}
     for attribute in labels.attributes:
-        values = probabilities[attribute]
         if attribute in labels.summing:
             above = labels.summing[attribute].argmax(axis=1)
-            best = above[probabilities["article_type"].argmax(axis=1)]
+            chosen[attribute] = above[probabilities["article_type"].argmax(axis=1)]
         else:
-            best = values.argmax(axis=1)
-        chosen[attribute] = (best, values[rows, best])
-    return chosen
+            chosen[attribute] = probabilities[attribute].argmax(axis=1)
+    confidence = by_admission(probabilities, chosen, looks, coarse)
+    return {attribute: (chosen[attribute], confidence[attribute]) for attribute in chosen}
+
+
+def admitted_by(card: Card, labels: LabelSet) -> dict[str, Admitted]:
+    """Return what the coarse labels of each domain admit, by a version's card."""
+    return {domain: admitted(found, labels) for domain, found in card.coarse.items()}
 
 
 def calibrated(

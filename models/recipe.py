@@ -23,6 +23,7 @@ from models.data import SPLITS, Pictures, join
 from models.datasets.importers import load_dataset
 from models.datasets.photos import load_backgrounds, load_phone, load_street
 from models.datasets.rows import Progress as Steps
+from models.datasets.views import Views, boxed_views, tagged_views
 from models.evaluate import evaluate, measure_all, table
 from models.labels import LabelSet
 from models.proof.evidence import Evidence
@@ -31,7 +32,10 @@ from models.training.backbones import Backbone
 from models.training.export import export_run, write_card
 from models.training.processes import joined_processes
 from models.training.promise import changes, with_promise
-from models.training.teacher import Beliefs, ask_teachers
+from models.training.teacher import Beliefs, ask_teachers, likely_views
+
+#: Cuts of a garment that a photograph names: a teacher keeps those that show it.
+CANDIDATES = 8
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
@@ -82,6 +86,7 @@ def run_recipe(
         beliefs = _kept_beliefs(
             run / "beliefs.safetensors", teachers, pictures, label_set, progress
         )
+    views = load_views(data, label_set, settings, weights, progress)
     with joined_processes() as processes:
         train(
             pictures,
@@ -94,6 +99,7 @@ def run_recipe(
             processes,
             beliefs,
             backbone,
+            views,
         )
     if not processes.first:
         return None
@@ -112,6 +118,41 @@ def run_recipe(
     figures = evaluate(card, pictures, data)
     write_card(folder, {**card.raw, "commit": current_commit(), "test": figures})
     return folder, table(figures)
+
+
+def load_views(
+    data: Path,
+    label_set: LabelSet,
+    settings: TrainSettings,
+    weights: Path,
+    progress: Progress | None = None,
+) -> Views | None:
+    """Cut street garments for training; the first teacher finds those that are named alone.
+
+    None where no photographs are wanted, or there are none.
+    """
+    if not settings.photos:
+        return None
+    height, width = settings.stages[-1].height, settings.stages[-1].width
+    views = boxed_views(data, label_set, height, width, settings.views, settings.seed)
+    if views is None or not settings.teachers:
+        return views
+
+    def report(doing: str) -> Steps:
+        def told(done: int, total: int) -> None:
+            if progress:
+                progress({"doing": doing, "step": done, "steps": total})
+
+        return told
+
+    tagged = tagged_views(
+        data, label_set, height, width, CANDIDATES, settings.seed, report("cutting garments")
+    )
+    if tagged is None:
+        return views
+    teacher = weights / settings.teachers[0]
+    found = likely_views(teacher, tagged, label_set, progress=report("finding garments"))
+    return views.joined(found)
 
 
 def check_earlier(settings: TrainSettings, weights: Path) -> None:

@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from errors import UsageError
 from models.data import Pictures
+from models.datasets.views import Views
 from models.labels import LabelSet
 from models.network import (
     BACKBONE,
@@ -73,6 +74,8 @@ class TrainSettings:
     strength: float = 1.0
     #: Share of each batch that is photographs with coarse labels, where there are any (0..1).
     photos: float = 0.2
+    #: Cuts of each street garment by boxes that are moved a little; 1 for its own box alone.
+    views: int = 4
     #: Versions whose beliefs are learnt beside the labels, and their share of the loss (0..1).
     teachers: tuple[str, ...] = ()
     distill: float = 0.5
@@ -92,8 +95,8 @@ class TrainSettings:
             "season": 0.15,
             "usage": 0.15,
             "domain": 0.1,
-            "proxy_article_type": 0.4,
-            "proxy_base_colour": 0.3,
+            "proxy_article_type": 0.8,
+            "proxy_base_colour": 0.5,
         }
         return {**default, **(self.weights or {})}
 
@@ -112,6 +115,7 @@ def train(
     processes: Processes | None = None,
     beliefs: Beliefs | None = None,
     backbone: nn.Module | None = None,
+    views: Views | None = None,
 ) -> TagNetwork:
     """Fine-tune on the `train` split; return the averaged network.
 
@@ -146,6 +150,7 @@ def train(
         settings.strength,
         settings.seed,
         beliefs,
+        views,
     )
     trainer = Trainer(learner, batches, settings, processes)
     if (run / "checkpoint.pt").exists():

@@ -5,7 +5,8 @@ A coarse label names several article types that count as right (`coarse_labels.j
 
 - `phone_photos.parquet`: `image` (a name), `jpeg` (the file), `sender_id`, `label`;
 - `street_photos.parquet`: `id`, `jpeg`, `garments` (JSON list of {label, box: [x0, y0, x1, y1]} or
-  null), `label_map` (a PNG of class numbers, 0 where nothing is worn).
+  null), `label_map` (a PNG of class numbers, 0 where nothing is worn), `tags` (JSON list of the
+  labels of what is worn; optional, see `models.datasets.views`).
 
 Needs pandas and pyarrow (the `train` extra).
 """
@@ -87,12 +88,10 @@ def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> P
     types = coarse_types("street", label_set)
     ids, groups, pixels, coarse = [], [], [], []
     dropped: Counter[str] = Counter()
-    for row, picture, garments in _annotated(path, dropped):
+    for row, picture, garments in annotated(path, dropped):
         for number, garment in enumerate(garments):
-            left, top, right, bottom = garment["box"]
-            box = (left, top, max(right, left + 1), max(bottom, top + 1))
-            area = (box[2] - box[0]) * (box[3] - box[1]) / (picture.width * picture.height)
-            if garment["label"] not in types or area < MIN_BOX:
+            box = garment_box(garment, picture)
+            if garment["label"] not in types or box is None:
                 continue
             ids.append(f"{row}-{number}")
             groups.append(row)
@@ -115,7 +114,7 @@ def load_backgrounds(
         return np.empty((0, height, width, 3), dtype=np.uint8)
     random = np.random.default_rng(seed)
     patches = []
-    for row, picture, _ in _annotated(path, Counter(), with_map=True):
+    for row, picture, _ in annotated(path, Counter(), with_map=True):
         if split_of(row, 0, PHOTO_SPLITS) != "train":  # as in `_pictures`, whatever the seed
             continue
         classes = np.asarray(picture.info["label_map"])
@@ -131,7 +130,17 @@ def load_backgrounds(
     return np.stack(patches) if patches else np.empty((0, height, width, 3), dtype=np.uint8)
 
 
-def _annotated(
+def garment_box(
+    garment: Mapping[str, Any], picture: Image.Image
+) -> tuple[int, int, int, int] | None:
+    """Return a garment's box (left, top, right, bottom; pixels); None where that is tiny."""
+    left, top, right, bottom = garment["box"]
+    box = (left, top, max(right, left + 1), max(bottom, top + 1))
+    area = (box[2] - box[0]) * (box[3] - box[1]) / (picture.width * picture.height)
+    return box if area >= MIN_BOX else None
+
+
+def annotated(
     path: Path, dropped: Counter[str], with_map: bool = False
 ) -> Iterator[tuple[str, Image.Image, list[dict[str, Any]]]]:
     """Yield id, picture and garments of the photographs that have pixel labels.

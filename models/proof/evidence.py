@@ -19,7 +19,14 @@ from models.calibrate import Floats
 from models.card import Card
 from models.data import Pictures, decode_all
 from models.datasets.rows import Progress
-from models.predictor import Chosen, calibrated, choose_labels, domains, fashion_scores
+from models.predictor import (
+    Chosen,
+    admitted_by,
+    calibrated,
+    choose_labels,
+    domains,
+    fashion_scores,
+)
 from models.training.acceptance import correctness, published_by
 from models.training.export import infer_all
 
@@ -49,14 +56,16 @@ class Answers:
         """Ask a version about some pictures."""
         label_set = card.labels()
         outputs = infer_all(backend, pictures, rows)
-        chosen = choose_labels(calibrated(outputs, label_set, card.temperatures), label_set)
+        looks = domains(outputs)
+        probabilities = calibrated(outputs, label_set, card.temperatures)
+        chosen = choose_labels(probabilities, label_set, looks, admitted_by(card, label_set))
         return cls(
             rows=rows,
             outputs=outputs,
             chosen=chosen,
             right=correctness(chosen, pictures, label_set, rows),
             published=published_tags(chosen, outputs, card),
-            looks=domains(outputs),
+            looks=looks,
         )
 
 

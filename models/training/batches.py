@@ -12,8 +12,16 @@ from torch import Tensor
 
 from errors import UsageError
 from models.data import Pictures
+from models.datasets.views import Views
 from models.labels import DOMAINS, LabelSet, domain_of
-from models.training.augment import CATALOGUE, PHOTO, augment, product_masks, put_behind
+from models.training.augment import (
+    CATALOGUE,
+    PHOTO,
+    STREET,
+    augment,
+    product_masks,
+    put_behind,
+)
 from models.training.teacher import Beliefs
 
 
@@ -21,7 +29,8 @@ class Batches:
     """The training split in a random order that hangs on seed and epoch alone.
 
     A share of each batch, `photos`, is photographs, which go round as often as is needed. Of
-    several processes each takes its own part of every batch.
+    several processes each takes its own part of every batch. `views` take the place of the street
+    garments among the pictures: of each garment one view a turn.
     """
 
     def __init__(
@@ -34,9 +43,17 @@ class Batches:
         strength: float = 1.0,
         seed: int = 0,
         beliefs: Beliefs | None = None,
+        views: Views | None = None,
     ) -> None:
         self.rows = pictures.indices("train", "catalogue")
         self.photos = np.setdiff1d(pictures.indices("train"), self.rows)
+        #: How many views there are of each photograph: they follow the first, `photos`.
+        self._views_of = np.ones(len(self.photos), dtype=np.int64)
+        self._views = views
+        datasets = pictures.dataset
+        if views is not None:
+            self._show(views, datasets)
+            datasets = np.append(datasets, np.full(len(views.garment), "street"))
         self.photos_per_batch = round(batch_size * photos) if len(self.photos) else 0
         self.products_per_batch = batch_size - self.photos_per_batch
         self.steps_per_epoch = len(self.rows) // self.products_per_batch
@@ -52,11 +69,35 @@ class Batches:
         targets = pictures.targets(label_set)
         self._targets = {a: torch.from_numpy(targets[a]) for a in label_set.heads}
         self._targets["domain"] = torch.from_numpy(
-            np.array([DOMAINS.index(domain_of(dataset)) for dataset in pictures.dataset])
+            np.array([DOMAINS.index(domain_of(dataset)) for dataset in datasets])
         )
+        self._street = self._targets["domain"].numpy() == DOMAINS.index("street")
         for attribute, taught in (beliefs or {}).items():
             self._targets[f"taught_{attribute}"] = torch.from_numpy(taught)
         self._targets["right"] = torch.from_numpy(pictures.allowed(label_set))
+        if views is not None:
+            self._add_targets(views)
+
+    def _show(self, views: Views, datasets: NDArray[np.str_]) -> None:
+        """Let views take the place of the street rows; they are numbered after the pictures."""
+        others = self.photos[datasets[self.photos] != "street"]
+        _, firsts, counts = np.unique(views.garment, return_index=True, return_counts=True)
+        self.photos = np.concatenate([others, firsts + len(datasets)])
+        self._views_of = np.concatenate([np.ones(len(others), dtype=np.int64), counts])
+
+    def _add_targets(self, views: Views) -> None:
+        """Append the views' targets to the pictures': the types alone are known."""
+        for name, known in self._targets.items():
+            shape = (len(views.garment), *known.shape[1:])
+            if name == "right":
+                more = torch.from_numpy(views.right)
+            elif name == "domain":
+                continue
+            elif name.startswith("taught_"):
+                more = torch.zeros(shape, dtype=known.dtype)
+            else:
+                more = torch.full(shape, -1, dtype=known.dtype)
+            self._targets[name] = torch.cat([known, more])
 
     def batch(
         self, step: int, height: int, width: int, rank: int = 0, world: int = 1
@@ -82,9 +123,21 @@ class Batches:
         if not self.photos_per_batch:
             return products, self.photos[:0]
         rounds = -(-self.steps_per_epoch * self.photos_per_batch // len(self.photos))
-        turns = np.concatenate([random.permutation(self.photos) for _ in range(rounds)])
+        turns = np.concatenate([random.permutation(len(self.photos)) for _ in range(rounds)])
         first = place * self.photos_per_batch
-        return products, turns[first : first + self.photos_per_batch]
+        chosen = turns[first : first + self.photos_per_batch]
+        view = np.random.default_rng([self._seed, step]).integers(self._views_of[chosen])
+        return products, self.photos[chosen] + view
+
+    def _pixels_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return pixels (N, H, W, 3) of pictures, and of views numbered after them."""
+        if self._views is None:
+            return self._pixels[rows]
+        own = rows < len(self._pixels)
+        found = np.empty((len(rows), *self._pixels.shape[1:]), dtype=np.uint8)
+        found[own] = self._pixels[rows[own]]
+        found[~own] = self._views.pixels[rows[~own] - len(self._pixels)]
+        return found
 
     def _images(
         self,
@@ -95,7 +148,7 @@ class Batches:
         random: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Return changed pictures (N, 3, height, width), and which lost their background."""
-        plain, photo = (s.scaled(self._strength) for s in (CATALOGUE, PHOTO))
+        plain, photo, street = (s.scaled(self._strength) for s in (CATALOGUE, PHOTO, STREET))
         pixels, moved = put_behind(
             torch.from_numpy(self._pixels[self.rows[places]]),
             self._masks[torch.from_numpy(places)],
@@ -103,12 +156,14 @@ class Batches:
             random,
             plain.background,
         )
-        on_white, others = (~moved).nonzero()[:, 0], moved.nonzero()[:, 0]
-        images = torch.empty(len(places) + len(photos), 3, height, width)
-        if len(on_white):
-            images[on_white] = augment(pixels[on_white], height, width, random, plain)
-        away = torch.cat([pixels[others], torch.from_numpy(self._pixels[photos])])
-        if len(away):
-            rows = torch.cat([others, torch.arange(len(places), len(images))])
-            images[rows] = augment(away, height, width, random, photo, white=False)
-        return images, torch.cat([moved, torch.zeros(len(photos), dtype=torch.bool)])
+        pixels = torch.cat([pixels, torch.from_numpy(self._pixels_of(photos))])
+        moved = torch.cat([moved, torch.zeros(len(photos), dtype=torch.bool)])
+        worn = torch.from_numpy(np.append(np.zeros(len(places), dtype=bool), self._street[photos]))
+        shot = moved | (torch.arange(len(pixels)) >= len(places))
+        images = torch.empty(len(pixels), 3, height, width)
+        for rows, strength, white in (
+            (~shot, plain, True), (shot & ~worn, photo, False), (worn, street, False),
+        ):  # fmt: skip
+            if rows.any():
+                images[rows] = augment(pixels[rows], height, width, random, strength, white)
+        return images, moved

@@ -23,6 +23,7 @@ from torch import nn
 from errors import UsageError
 from models.backends import Backend, OpenVinoBackend, Outputs, import_openvino
 from models.calibrate import fit_temperature
+from models.coarse import admitted
 from models.data import SPLITS, Pictures
 from models.datasets.rows import Progress
 from models.labels import LabelSet
@@ -35,7 +36,7 @@ from models.network import (
     network_spec,
     saved_state,
 )
-from models.predictor import calibrated, choose_labels, familiarity
+from models.predictor import calibrated, choose_labels, domains, familiarity
 from models.training.acceptance import fit_rules
 from models.training.fashion import fit_fashion_look
 
@@ -184,8 +185,14 @@ def fit(outputs: Mapping[str, Outputs], pictures: Pictures, label_set: LabelSet)
             outputs["select"][attribute][known], targets[attribute][rows][known]
         )
     probabilities = {s: calibrated(o, label_set, temperatures) for s, o in outputs.items()}
-    chosen = {s: choose_labels(p, label_set) for s, p in probabilities.items()}
+    labels = pictures.coarse_labels()
+    coarse = {domain: admitted(found, label_set) for domain, found in labels.items()}
+    chosen = {
+        s: choose_labels(p, label_set, domains(outputs[s]), coarse)
+        for s, p in probabilities.items()
+    }
     return {
+        "coarse": labels,
         "temperatures": temperatures,
         "acceptance": fit_rules(outputs, chosen, pictures, label_set),
         "fashion": _fashion_scale(familiarity(outputs["select"])),

@@ -18,6 +18,7 @@ from errors import UsageError
 from models.backends import Backend, OpenVinoBackend
 from models.card import Card
 from models.data import Pictures
+from models.datasets.views import Views
 from models.labels import LabelSet
 from models.predictor import calibrated
 
@@ -60,6 +61,35 @@ def ask_teachers(
             if progress:
                 progress(done, total)
     return {a: found.astype(np.float16) for a, found in beliefs.items()}
+
+
+def likely_views(
+    folder: Path,
+    views: Views,
+    label_set: LabelSet,
+    keep: int = 2,
+    least: float = 0.3,
+    progress: Callable[[int, int], None] | None = None,
+) -> Views:
+    """Keep of each garment the views that a version believes most to show it.
+
+    At most `keep` of those whose right types have a probability of at least `least` (0..1):
+    others show something else. `progress` gets views done and all.
+    """
+    card = Card.load(folder)
+    backend = OpenVinoBackend(folder, threads=2, precision="bf16")
+    belief = np.empty(len(views.garment), dtype=np.float32)
+    for first in range(0, len(belief), BATCH):
+        part = slice(first, first + BATCH)
+        pixels = _at_size(views.pixels[part], card.height, card.width)
+        types = _probabilities(backend, pixels, card, label_set)["article_type"]
+        belief[part] = (types * views.right[part]).sum(axis=1)
+        if progress:
+            progress(min(first + BATCH, len(belief)), len(belief))
+    order = np.lexsort((-belief, views.garment))
+    firsts = np.searchsorted(views.garment[order], views.garment[order])
+    place = np.arange(len(order)) - firsts
+    return views.take(np.sort(order[(place < keep) & (belief[order] >= least)]))
 
 
 def _probabilities(

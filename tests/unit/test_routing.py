@@ -12,7 +12,7 @@ from models.backends import Outputs
 from models.card import Card
 from models.evaluate import published_tags
 from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
-from models.predictor import Prediction, Predictor, choose_labels
+from models.predictor import Prediction, Predictor, choose_labels, domains
 from models.transforms import Pixels
 from worker.routing import Route, route
 
@@ -126,7 +126,9 @@ class Fixed:
 def agreed(predictor: Predictor, pixels: NDArray[np.uint8]) -> list[tuple[str, set[str]]]:
     """See that evaluation and worker publish the same; return domain and tags of each picture."""
     card, outputs = predictor.card, predictor._backend.infer(pixels)
-    chosen = choose_labels(predictor.probabilities(outputs), predictor.labels)
+    chosen = choose_labels(
+        predictor.probabilities(outputs), predictor.labels, domains(outputs), predictor.coarse
+    )
     published = published_tags(chosen, outputs, card)
     found = []
     for row, one in enumerate(predictor.predict(list(pixels))):

@@ -1,0 +1,105 @@
+"""Confidence by coarse labels: the chance that a label admits the chosen tag."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.coarse import admitted, by_admission
+from models.data import Pictures
+from models.labels import LabelSet
+from models.predictor import choose_labels
+
+LABELS = LabelSet(
+    names={
+        "master_category": ("Apparel", "Footwear"),
+        "sub_category": ("Shoes", "Topwear"),
+        "article_type": ("Shirts", "Shoes", "Tops", "Tshirts"),
+        "base_colour": (),
+        "gender": (),
+        "season": (),
+        "usage": (),
+    },
+    parents={
+        "Shirts": ("Topwear", "Apparel"),
+        "Shoes": ("Shoes", "Footwear"),
+        "Tops": ("Topwear", "Apparel"),
+        "Tshirts": ("Topwear", "Apparel"),
+    },
+)
+#: `top` admits two types and has six times as many pictures as `t-shirt`.
+COARSE = [
+    {"types": ["Tops", "Tshirts"], "pictures": 60},
+    {"types": ["Tshirts"], "pictures": 10},
+    {"types": ["Not known here"], "pictures": 5},
+]
+SHIRTS, SHOES, TOPS, TSHIRTS = range(4)
+
+
+def test_a_type_stands_for_the_labels_that_admit_it() -> None:
+    """A T-shirt was labelled `top` with 30 of 40 pictures: so often Tops are right."""
+    chance = admitted(COARSE, LABELS)["article_type"]
+    assert chance[TOPS, TSHIRTS] == pytest.approx(30 / 40)
+    assert chance[TSHIRTS, TOPS] == 1
+    assert chance[TOPS, TOPS] == chance[TSHIRTS, TSHIRTS] == 1
+
+
+def test_a_type_that_no_label_admits_stands_for_itself() -> None:
+    chance = admitted(COARSE, LABELS)
+    assert chance["article_type"][:, SHOES].tolist() == [0, 1, 0, 0]
+    assert chance["article_type"][SHIRTS].tolist() == [1, 0, 0, 0]
+    assert chance["sub_category"][:, SHOES].tolist() == [1, 0]
+    assert chance["master_category"][:, SHIRTS].tolist() == [1, 0]
+
+
+def test_categories_are_admitted_with_any_of_their_types() -> None:
+    chance = admitted(COARSE, LABELS)
+    assert chance["sub_category"][1].tolist() == [1, 0, 1, 1]
+    assert chance["master_category"][0].tolist() == [1, 0, 1, 1]
+
+
+def test_belief_spread_over_types_that_no_label_tells_apart_is_confidence() -> None:
+    types = np.array([[0.1, 0.0, 0.5, 0.4], [0.1, 0.0, 0.5, 0.4]])
+    probabilities = {"article_type": types, **{a: types @ m for a, m in LABELS.summing.items()}}
+    looks = np.array(["street", "catalogue"])
+    chosen = choose_labels(probabilities, LABELS, looks, {"street": admitted(COARSE, LABELS)})
+    labels, confidence = chosen["article_type"]
+    assert labels.tolist() == [TOPS, TOPS]
+    assert confidence == pytest.approx([0.5 + 0.4 * 30 / 40, 0.5])
+    assert chosen["sub_category"][1] == pytest.approx([1.0, 1.0])
+
+
+def test_attributes_that_coarse_labels_say_nothing_of_keep_their_probability() -> None:
+    colours = np.array([[0.7, 0.3]])
+    probabilities = {"article_type": np.array([[0.2, 0.0, 0.8, 0.0]]), "base_colour": colours}
+    chosen = {"article_type": np.array([TOPS]), "base_colour": np.array([0])}
+    found = by_admission(
+        probabilities, chosen, np.array(["phone"]), {"phone": admitted(COARSE, LABELS)}
+    )
+    assert found["base_colour"].tolist() == [0.7]
+    assert found["article_type"] == pytest.approx([0.8])
+
+
+def test_confidences_by_coarse_labels_are_probabilities() -> None:
+    random = np.random.default_rng(0)
+    types = random.dirichlet(np.full(4, 0.3), 200)
+    probabilities = {"article_type": types, **{a: types @ m for a, m in LABELS.summing.items()}}
+    looks = np.full(200, "phone")
+    chosen = choose_labels(probabilities, LABELS, looks, {"phone": admitted(COARSE, LABELS)})
+    assert (chosen["article_type"][1] >= types.max(axis=1) - 1e-6).all()
+    for _, confidence in chosen.values():
+        assert (confidence <= 1 + 1e-6).all()
+    # The coarser the tag, the surer.
+    assert (chosen["sub_category"][1] >= chosen["article_type"][1] - 1e-6).all()
+
+
+def test_a_card_lists_the_labels_of_training_photographs(pictures: Pictures) -> None:
+    """With how many pictures each; the catalogue's labels are exact."""
+    found = pictures.coarse_labels()
+    assert set(found) == {"phone", "street"}
+    for domain, labels in found.items():
+        assert sum(label["pictures"] for label in labels) == len(pictures.indices("train", domain))
+    assert {tuple(label["types"]) for label in found["street"]} == {
+        ("Tshirts",),
+        ("Backpacks", "Handbags"),
+    }
