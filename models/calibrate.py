@@ -60,29 +60,6 @@ class AcceptanceRule:
     upper: float
 
 
-def choose_threshold(
-    confidence: Floats, correct: NDArray[np.bool_], promise: float
-) -> AcceptanceRule:
-    """Choose the lowest threshold whose error is below 1 - `promise` even at its upper bound.
-
-    Bounding the error while choosing leaves room for the luck of the choice: a threshold whose
-    plain precision just fits undershoots on other pictures. A threshold above 1 accepts nothing.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    wrong = np.cumsum(~correct[order])
-    values = confidence[order]
-    best = None
-    for place in range(len(order) - 1, -1, -1):
-        if place + 1 < len(order) and values[place] == values[place + 1]:
-            continue  # a threshold cannot part equal confidences
-        if upper_error(int(wrong[place]), place + 1) <= 1 - promise:
-            best = place
-            break
-    if best is None:
-        return AcceptanceRule(1.01, 0, 0, len(order), 1.0)
-    return try_threshold(float(values[best]), confidence, correct)
-
-
 def try_threshold(
     threshold: float, confidence: Floats, correct: NDArray[np.bool_]
 ) -> AcceptanceRule:

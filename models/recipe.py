@@ -30,6 +30,7 @@ from models.proof.evidence import Evidence
 from models.train import Progress, Stage, TrainSettings, claim_run, train
 from models.training.backbones import Backbone
 from models.training.export import export_run, write_card
+from models.training.material import Material
 from models.training.processes import joined_processes
 from models.training.promise import changes, with_promise
 from models.training.teacher import Beliefs, ask_teachers, likely_views
@@ -87,20 +88,9 @@ def run_recipe(
             run / "beliefs.safetensors", teachers, pictures, label_set, progress
         )
     views = load_views(data, label_set, settings, weights, progress)
+    material = Material(pictures, label_set, backgrounds, beliefs, views)
     with joined_processes() as processes:
-        train(
-            pictures,
-            label_set,
-            run,
-            settings,
-            progress,
-            start,
-            backgrounds,
-            processes,
-            beliefs,
-            backbone,
-            views,
-        )
+        train(material, run, settings, progress, start, processes, backbone)
     if not processes.first:
         return None
     folder = export_run(

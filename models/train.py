@@ -15,16 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from errors import UsageError
 from models.data import Pictures
-from models.datasets.views import Views
 from models.labels import LabelSet
 from models.network import (
     BACKBONE,
@@ -35,8 +32,8 @@ from models.network import (
 )
 from models.training.batches import Batches
 from models.training.losses import Learner
+from models.training.material import Material
 from models.training.processes import Processes, current_processes
-from models.training.teacher import Beliefs
 
 log = logging.getLogger(__name__)
 
@@ -105,17 +102,13 @@ Progress = Callable[[dict[str, Any]], None]
 
 
 def train(
-    pictures: Pictures,
-    label_set: LabelSet,
+    material: Material,
     run: Path,
     settings: TrainSettings,
     progress: Progress | None = None,
     start_from: Path | None = None,
-    backgrounds: NDArray[np.uint8] | None = None,
     processes: Processes | None = None,
-    beliefs: Beliefs | None = None,
     backbone: nn.Module | None = None,
-    views: Views | None = None,
 ) -> TagNetwork:
     """Fine-tune on the `train` split; return the averaged network.
 
@@ -127,30 +120,20 @@ def train(
     """
     processes = processes or current_processes()
     if processes.first:
-        claim_run(run, settings, pictures)
-    if backgrounds is None:
-        backgrounds = np.empty((0, *pictures.pixels.shape[1:]), dtype=np.uint8)
+        claim_run(run, settings, material.pictures)
     torch.manual_seed(settings.seed)
-    sizes = head_sizes(label_set)
+    sizes = head_sizes(material.label_set)
     network = TagNetwork(
         sizes, backbone or BACKBONE, settings.drop_path, settings.dropout, settings.frozen
     )
-    learner = Learner(network, sizes, settings.distill if beliefs else 0.0)
+    learner = Learner(network, sizes, settings.distill if material.beliefs else 0.0)
     if start_from is None and backbone is None:
         learner.network.backbone.load_state_dict(pretrained_backbone().state_dict())
     elif start_from is not None:
-        load_version_into(learner.network, start_from, label_set)
+        load_version_into(learner.network, start_from, material.label_set)
     learner.to(processes.device).to(memory_format=torch.channels_last)
     batches = Batches(
-        pictures,
-        label_set,
-        backgrounds,
-        settings.batch_size,
-        settings.photos,
-        settings.strength,
-        settings.seed,
-        beliefs,
-        views,
+        material, settings.batch_size, settings.photos, settings.strength, settings.seed
     )
     trainer = Trainer(learner, batches, settings, processes)
     if (run / "checkpoint.pt").exists():

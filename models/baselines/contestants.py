@@ -40,6 +40,7 @@ from models.proof.evidence import Answers
 from models.proof.similarity import nearest
 from models.train import Stage, TrainSettings, train
 from models.training.export import infer_all
+from models.training.material import Material
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def fine_tuned(embedding: bool) -> Work:
             bench.tell(row, **event)
 
         settings = fine_tuning(bench, embedding)
-        network = train(pictures, label_set, bench.run / row, settings, progress).eval()
+        network = train(Material(pictures, label_set), bench.run / row, settings, progress).eval()
         seconds = clock.save()
         known, asked = (
             read(network, run(Pooled(network), pictures.pixels, rows))

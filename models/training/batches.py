@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from errors import UsageError
-from models.data import Pictures
 from models.datasets.views import Views
-from models.labels import DOMAINS, LabelSet, domain_of
+from models.labels import DOMAINS, domain_of
 from models.training.augment import (
     CATALOGUE,
     PHOTO,
@@ -22,29 +21,26 @@ from models.training.augment import (
     product_masks,
     put_behind,
 )
-from models.training.teacher import Beliefs
+from models.training.material import Material
 
 
 class Batches:
     """The training split in a random order that hangs on seed and epoch alone.
 
     A share of each batch, `photos`, is photographs, which go round as often as is needed. Of
-    several processes each takes its own part of every batch. `views` take the place of the street
-    garments among the pictures: of each garment one view a turn.
+    several processes each takes its own part of every batch. Of a garment with several views one
+    is shown a turn.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
-        label_set: LabelSet,
-        backgrounds: NDArray[np.uint8],
+        material: Material,
         batch_size: int,
         photos: float = 0.0,
         strength: float = 1.0,
         seed: int = 0,
-        beliefs: Beliefs | None = None,
-        views: Views | None = None,
     ) -> None:
+        pictures, views = material.pictures, material.views
         self.rows = pictures.indices("train", "catalogue")
         self.photos = np.setdiff1d(pictures.indices("train"), self.rows)
         #: How many views there are of each photograph: they follow the first, `photos`.
@@ -63,18 +59,21 @@ class Batches:
             )
         self._pixels = pictures.pixels
         self._masks = torch.from_numpy(product_masks(self._pixels[self.rows]))
-        self._backgrounds = torch.from_numpy(backgrounds)
+        behind = material.backgrounds
+        if behind is None:
+            behind = np.empty((0, *self._pixels.shape[1:]), dtype=np.uint8)
+        self._backgrounds = torch.from_numpy(behind)
         self._strength = strength
         self._seed = seed
-        targets = pictures.targets(label_set)
-        self._targets = {a: torch.from_numpy(targets[a]) for a in label_set.heads}
+        targets = pictures.targets(material.label_set)
+        self._targets = {a: torch.from_numpy(targets[a]) for a in material.label_set.heads}
         self._targets["domain"] = torch.from_numpy(
             np.array([DOMAINS.index(domain_of(dataset)) for dataset in datasets])
         )
         self._street = self._targets["domain"].numpy() == DOMAINS.index("street")
-        for attribute, taught in (beliefs or {}).items():
+        for attribute, taught in (material.beliefs or {}).items():
             self._targets[f"taught_{attribute}"] = torch.from_numpy(taught)
-        self._targets["right"] = torch.from_numpy(pictures.allowed(label_set))
+        self._targets["right"] = torch.from_numpy(pictures.allowed(material.label_set))
         if views is not None:
             self._add_targets(views)
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import optuna
 import torch
-from numpy.typing import NDArray
 
 from errors import UsageError
 from models.data import Pictures
 from models.labels import LabelSet
 from models.network import TagNetwork, to_images
 from models.train import TrainSettings, train
+from models.training.material import Material
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,10 @@ class Trial:
 
 
 def tune(
-    pictures: Pictures,
-    label_set: LabelSet,
+    material: Material,
     folder: Path,
     base: TrainSettings,
     trials: int,
-    backgrounds: NDArray[np.uint8] | None = None,
     report: Callable[[Trial], None] | None = None,
 ) -> Trial:
     """Try settings until `folder` holds `trials` finished ones; return the best.
@@ -51,7 +49,7 @@ def tune(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        return _search(pictures, label_set, folder, base, trials, backgrounds, report)
+        return _search(material, folder, base, trials, report)
 
 
 @contextmanager
@@ -66,12 +64,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _search(
-    pictures: Pictures,
-    label_set: LabelSet,
+    material: Material,
     folder: Path,
     base: TrainSettings,
     trials: int,
-    backgrounds: NDArray[np.uint8] | None,
     report: Callable[[Trial], None] | None,
 ) -> Trial:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -81,7 +77,7 @@ def _search(
         direction="maximize",
         load_if_exists=True,
     )
-    _claim_study(study, folder, base, pictures)
+    _claim_study(study, folder, base, material.pictures)
     # The same seed after a stop would draw the first trials again.
     study.sampler = optuna.samplers.TPESampler(seed=base.seed + len(study.trials))
     for cut in _cut_off(study, folder):
@@ -91,8 +87,8 @@ def _search(
         settings = suggest(trial, base)
         name = str(trial.user_attrs.get("run", f"trial-{trial.number}"))
         trial.set_user_attr("run", name)
-        network = train(pictures, label_set, folder / name, settings, None, None, backgrounds)
-        score = accuracy(network, pictures, label_set)
+        network = train(material, folder / name, settings)
+        score = accuracy(network, material.pictures, material.label_set)
         if report:
             report(Trial(trial.number, score, trial.params))
         shutil.rmtree(folder / name)

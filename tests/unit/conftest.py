@@ -133,13 +133,14 @@ def finished(
     """
     from models.datasets.photos import load_backgrounds
     from models.train import train
+    from models.training.material import Material
     from tests.unit.tiny import HEIGHT, SETTINGS, WIDTH
 
     run = tmp_path_factory.mktemp("finished")
     events: list[dict[str, Any]] = []
     label_set.save(run / "labels.json")
     backgrounds = load_backgrounds(data_folder, HEIGHT, WIDTH)
-    train(pictures, label_set, run, SETTINGS, events.append, backgrounds=backgrounds)
+    train(Material(pictures, label_set, backgrounds), run, SETTINGS, events.append)
     return run, events
 
 

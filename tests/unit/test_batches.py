@@ -13,6 +13,7 @@ from models.data import Pictures
 from models.labels import DOMAINS, LabelSet
 from models.network import to_images
 from models.training.batches import Batches
+from models.training.material import Material
 from tests.unit.tiny import HEIGHT, WIDTH
 
 #: At four times the usual strength every product that can loses its background.
@@ -23,9 +24,8 @@ def make_batches(
     pictures: Pictures, label_set: LabelSet, batch_size: int = 8, **settings: Any
 ) -> Batches:
     backgrounds = np.full((1, HEIGHT, WIDTH, 3), 99, dtype=np.uint8)
-    return Batches(
-        pictures, label_set, backgrounds, batch_size, **{"photos": 0.25, "strength": 0, **settings}
-    )
+    material = Material(pictures, label_set, backgrounds)
+    return Batches(material, batch_size, **{"photos": 0.25, "strength": 0, **settings})
 
 
 def rows_of(batches: Batches, step: int) -> list[int]:

@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from models.calibrate import (
-    choose_threshold,
     expected_calibration_error,
     fit_temperature,
     softmax,
@@ -90,63 +89,12 @@ def test_a_higher_level_of_trust_gives_a_higher_bound() -> None:
     assert upper_error(2, 100, confidence=0.99) > upper_error(2, 100, confidence=0.95)
 
 
-@pytest.mark.parametrize("promise", [0.85, 0.95, 0.98])
-def test_the_chosen_threshold_keeps_the_promise_at_its_upper_bound(promise: float) -> None:
-    rng = np.random.default_rng(1)
-    confidence = rng.random(4000)
-    correct = rng.random(4000) < confidence**0.3
-    rule = choose_threshold(confidence, correct, promise)
-    accepted = confidence >= rule.threshold
-    assert rule.accepted == accepted.sum() > 0
-    assert rule.wrong == (~correct[accepted]).sum()
-    assert rule.total == 4000
-    assert rule.upper == upper_error(rule.wrong, rule.accepted) <= 1 - promise
-
-
-def test_no_lower_threshold_would_keep_the_promise() -> None:
-    rng = np.random.default_rng(2)
-    confidence = rng.random(500)
-    correct = rng.random(500) < confidence**0.2
-    rule = choose_threshold(confidence, correct, 0.9)
-    lower = confidence[confidence < rule.threshold]
-    assert len(lower) > 0
-    assert all(try_threshold(float(t), confidence, correct).upper > 0.1 for t in lower)
-
-
-def test_equal_confidences_are_not_parted() -> None:
-    """Of 300 equal ones 100 are wrong: the first 200 alone would keep the promise."""
-    confidence = np.concatenate([np.full(100, 0.9), np.full(300, 0.6)])
-    correct = np.concatenate([np.ones(300, bool), np.zeros(100, bool)])
-    rule = choose_threshold(confidence, correct, 0.95)
-    assert rule.threshold == 0.9
-    assert (rule.accepted, rule.wrong) == (100, 0)
-
-
-def test_where_nothing_keeps_the_promise_nothing_is_accepted() -> None:
-    confidence = np.linspace(0.1, 1.0, 50)
-    rule = choose_threshold(confidence, np.zeros(50, bool), 0.9)
-    assert rule.threshold > 1
-    assert (rule.accepted, rule.wrong, rule.total) == (0, 0, 50)
-    assert try_threshold(rule.threshold, np.ones(10), np.ones(10, bool)).accepted == 0
-
-
-def test_too_few_pictures_prove_nothing_even_when_all_are_right() -> None:
-    assert choose_threshold(np.full(20, 0.99), np.ones(20, bool), 0.98).accepted == 0
-
-
-def test_where_all_are_right_all_are_accepted() -> None:
-    confidence = np.linspace(0.3, 0.9, 400)
-    rule = choose_threshold(confidence, np.ones(400, bool), 0.98)
-    assert rule.threshold == pytest.approx(0.3)
-    assert rule.accepted == 400
-
-
-def test_a_threshold_of_single_precision_accepts_the_picture_it_came_from() -> None:
-    """The threshold goes through JSON as a double; the confidence stays a float32."""
-    confidence = np.full(400, np.float32(0.1) * 7, dtype=np.float32)
-    rule = choose_threshold(confidence, np.ones(400, bool), 0.98)
-    assert rule.accepted == 400
-    assert float(confidence[0]) >= rule.threshold
+def test_a_threshold_is_measured_on_all_pictures() -> None:
+    confidence = np.array([0.9, 0.8, 0.8, 0.4])
+    rule = try_threshold(0.8, confidence, np.array([True, False, True, False]))
+    assert (rule.accepted, rule.wrong, rule.total) == (3, 1, 4)
+    assert rule.upper == upper_error(1, 3)
+    assert try_threshold(1.01, confidence, np.ones(4, bool)).accepted == 0
 
 
 def test_a_tried_threshold_counts_what_it_accepts() -> None:

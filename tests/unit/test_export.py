@@ -25,6 +25,7 @@ from models.predictor import Predictor
 from models.train import Stage, TrainSettings, train
 from models.training.acceptance import PHOTO_PROMISES
 from models.training.export import MAX_VERSION_BYTES, export_run, write_card
+from models.training.material import Material
 from tests.unit.tiny import HEIGHT, SETTINGS, TREE, WIDTH
 from worker.routing import route
 
@@ -246,7 +247,7 @@ def plain(plain_pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) ->
     settings = TrainSettings(
         **{**vars(SETTINGS), "stages": (Stage(1, 32, 24),), "frozen": 0, "batch_size": 16}
     )
-    train(plain_pictures, labels, run, settings)
+    train(Material(plain_pictures, labels), run, settings)
     return export_run(run, run / "weights", plain_pictures, HEIGHT, WIDTH, "plain")
 
 

@@ -8,6 +8,7 @@ import torch
 from models.data import Pictures
 from models.labels import LabelSet
 from models.training.batches import Batches
+from models.training.material import Material
 from models.training.processes import Processes, current_processes, joined_processes
 from tests.unit.tiny import HEIGHT, WIDTH
 
@@ -30,11 +31,7 @@ def test_torchrun_s_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_processes_share_a_batch_out_among_them(pictures: Pictures, label_set: LabelSet) -> None:
     """Together they see what one process would, each its own part."""
-    import numpy as np
-
-    batches = Batches(
-        pictures, label_set, np.empty((0, HEIGHT, WIDTH, 3), np.uint8), 8, photos=0.25, strength=0.0
-    )
+    batches = Batches(Material(pictures, label_set), 8, photos=0.25, strength=0.0)
     whole = batches.batch(3, HEIGHT, WIDTH)[1]
     parts = [batches.batch(3, HEIGHT, WIDTH, rank, 2)[1] for rank in range(2)]
     assert [len(part["right"]) for part in parts] == [4, 4]

@@ -20,6 +20,7 @@ from models.network import TagNetwork, head_sizes, load_network
 from models.predictor import Predictor
 from models.train import load_version_into
 from models.training.batches import Batches
+from models.training.material import Material
 from models.training.teacher import BATCH, ask_teachers
 from tests.unit.tiny import HEIGHT, WIDTH
 
@@ -79,8 +80,7 @@ def test_batches_carry_beliefs_beside_the_labels(
     exported: Path, pictures: Pictures, label_set: LabelSet
 ) -> None:
     beliefs = ask_teachers([exported], pictures, label_set)
-    backgrounds = np.empty((0, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    batches = Batches(pictures, label_set, backgrounds, 8, 0.25, 0, beliefs=beliefs)
+    batches = Batches(Material(pictures, label_set, beliefs=beliefs), 8, 0.25, 0)
     places, photos = batches._rows_of(3)
     _, targets = batches.batch(3, HEIGHT, WIDTH)
     taught = targets["taught_article_type"]

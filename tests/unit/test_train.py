@@ -19,6 +19,7 @@ from models.labels import LabelSet
 from models.network import pretrained_backbone
 from models.recipe import parse_stages
 from models.train import Stage, TrainSettings, averaging, train
+from models.training.material import Material
 from tests.unit.tiny import HEIGHT, SETTINGS, WIDTH
 
 Finished = tuple[Path, list[dict[str, Any]]]
@@ -50,17 +51,17 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     """The last checkpoint lies one step before the interruption."""
     settings = TrainSettings(**{**vars(SETTINGS), "checkpoint_seconds": 0.0})
-    backgrounds = load_backgrounds(data_folder, HEIGHT, WIDTH)
+    material = Material(pictures, label_set, load_backgrounds(data_folder, HEIGHT, WIDTH))
 
     def interrupt(event: dict[str, Any]) -> None:
         raise Stop
 
     with pytest.raises(Stop):
-        train(pictures, label_set, tmp_path, settings, interrupt, backgrounds=backgrounds)
+        train(material, tmp_path, settings, interrupt)
     assert (tmp_path / "checkpoint.pt").exists()
     assert not (tmp_path / "network.safetensors").exists()
     events: list[dict[str, Any]] = []
-    train(pictures, label_set, tmp_path, settings, events.append, backgrounds=backgrounds)
+    train(material, tmp_path, settings, events.append)
     assert events[0]["step"] == 20
     resumed = load_file(tmp_path / "network.safetensors")
     whole = load_file(finished[0] / "network.safetensors")
@@ -79,7 +80,7 @@ def test_a_finished_run_started_again_trains_no_further(
     run, _ = finished
     before = load_file(run / "network.safetensors")
     events: list[dict[str, Any]] = []
-    train(pictures, label_set, run, SETTINGS, events.append)
+    train(Material(pictures, label_set), run, SETTINGS, events.append)
     after = load_file(run / "network.safetensors")
     assert events == []
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -96,7 +97,7 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
 ) -> None:
     settings = TrainSettings(**{**vars(SETTINGS), **change})
     with pytest.raises(UsageError, match="other settings or data; name another folder with --run"):
-        train(pictures, label_set, finished[0], settings)
+        train(Material(pictures, label_set), finished[0], settings)
 
 
 def test_a_run_with_other_data_is_not_gone_on_with(
@@ -104,7 +105,7 @@ def test_a_run_with_other_data_is_not_gone_on_with(
 ) -> None:
     other = Pictures(**{**vars(pictures), "digest": "0" * 64})
     with pytest.raises(UsageError, match="other settings or data"):
-        train(other, label_set, finished[0], SETTINGS)
+        train(Material(other, label_set), finished[0], SETTINGS)
 
 
 def test_a_run_on_another_split_is_not_gone_on_with(
@@ -113,7 +114,7 @@ def test_a_run_on_another_split_is_not_gone_on_with(
     moved = np.where(pictures.split == "select", "train", pictures.split)
     other = Pictures(**{**vars(pictures), "split": moved})
     with pytest.raises(UsageError, match="other settings or data"):
-        train(other, label_set, finished[0], SETTINGS)
+        train(Material(other, label_set), finished[0], SETTINGS)
 
 
 def test_the_average_of_a_short_run_forgets_its_first_steps() -> None:
@@ -131,7 +132,7 @@ def test_too_few_pictures_for_a_batch_are_reported(
 ) -> None:
     settings = TrainSettings(**{**vars(SETTINGS), "batch_size": 1000})
     with pytest.raises(UsageError, match="fewer than a batch of 1000"):
-        train(pictures, label_set, tmp_path, settings)
+        train(Material(pictures, label_set), tmp_path, settings)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_run_begun_before_a_setting_existed_is_gone_on_with(
     del recorded["settings"]["weight_decay"]
     (run / "run.json").write_text(json.dumps(recorded))
     before = load_file(run / "network.safetensors")
-    train(pictures, label_set, run, SETTINGS)
+    train(Material(pictures, label_set), run, SETTINGS)
     after = load_file(run / "network.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (run / "run.json").read_text() == text
@@ -179,7 +180,7 @@ def test_a_run_begun_before_a_setting_existed_is_refused_where_another_value_is_
     del recorded["settings"]["frozen"]
     (tmp_path / "run.json").write_text(json.dumps(recorded))
     with pytest.raises(UsageError, match="other settings or data"):
-        train(pictures, label_set, tmp_path, SETTINGS)
+        train(Material(pictures, label_set), tmp_path, SETTINGS)
 
 
 # Frozen stages

@@ -14,6 +14,7 @@ from models.data import Pictures
 from models.labels import LabelSet
 from models.network import TagNetwork, head_sizes
 from models.train import Stage
+from models.training.material import Material
 from models.training.tune import Trial, accuracy, tune
 from tests.unit.tiny import SETTINGS
 
@@ -36,9 +37,9 @@ def test_a_study_that_was_stopped_goes_on_and_returns_its_best_trial(
             raise Stop
 
     with pytest.raises(Stop):
-        tune(pictures, label_set, tmp_path, BASE, 3, report=stop_after_two)
-    best = tune(pictures, label_set, tmp_path, BASE, 3, report=seen.append)
-    again = tune(pictures, label_set, tmp_path, BASE, 3, report=seen.append)
+        tune(Material(pictures, label_set), tmp_path, BASE, 3, report=stop_after_two)
+    best = tune(Material(pictures, label_set), tmp_path, BASE, 3, report=seen.append)
+    again = tune(Material(pictures, label_set), tmp_path, BASE, 3, report=seen.append)
     assert again == best
     # The trial that was being reported when the stop came was not finished: it is tried anew.
     assert len(seen) == 4
@@ -52,12 +53,12 @@ def test_a_study_that_was_stopped_goes_on_and_returns_its_best_trial(
 def test_a_study_of_other_epochs_or_data_is_not_gone_on_with(
     pictures: Pictures, label_set: LabelSet, tmp_path: Path
 ) -> None:
-    tune(pictures, label_set, tmp_path, BASE, 1)
+    tune(Material(pictures, label_set), tmp_path, BASE, 1)
     longer = replace(BASE, stages=(Stage(2, 32, 24),))
     others = Pictures(**{**vars(pictures), "digest": "0" * 64})
     for data, settings in ((pictures, longer), (others, BASE)):
         with pytest.raises(UsageError, match="name another folder with --study"):
-            tune(data, label_set, tmp_path, settings, 2)
+            tune(Material(data, label_set), tmp_path, settings, 2)
 
 
 def test_two_at_once_do_not_share_a_study(
@@ -66,7 +67,7 @@ def test_two_at_once_do_not_share_a_study(
     with (tmp_path / "study.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another `hangtag tune` works in"):
-            tune(pictures, label_set, tmp_path, BASE, 1)
+            tune(Material(pictures, label_set), tmp_path, BASE, 1)
 
 
 def test_accuracy_counts_any_label_that_counts_as_right(

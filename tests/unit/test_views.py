@@ -15,6 +15,7 @@ from models.datasets.photos import PHOTO_SPLITS, STREET_FILE
 from models.datasets.views import JITTER, Views, boxed_views, tagged_views
 from models.labels import LabelSet
 from models.training.batches import Batches
+from models.training.material import Material
 from models.training.teacher import likely_views
 from tests.unit.tiny import HEIGHT, LOWER, UPPER, WIDTH, make_street, street_colour, write_photos
 
@@ -167,8 +168,7 @@ def test_a_teacher_keeps_the_views_that_it_believes_most(
 
 
 def make_batches(pictures: Pictures, label_set: LabelSet, views: Views, **more: Any) -> Batches:
-    backgrounds = np.empty((0, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    return Batches(pictures, label_set, backgrounds, 16, 0.75, 0, views=views, **more)
+    return Batches(Material(pictures, label_set, views=views, **more), 16, 0.75, 0)
 
 
 def test_views_take_the_place_of_street_garments(

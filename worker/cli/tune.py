@@ -44,6 +44,7 @@ def tune(
     from models.datasets.photos import load_backgrounds
     from models.recipe import load_all, parse_stages
     from models.train import TrainSettings
+    from models.training.material import Material
     from models.training.tune import tune as search
 
     stages = parse_stages(epochs)
@@ -55,12 +56,10 @@ def tune(
         print_json({"trial": trial.number, "score": round(trial.score, 4), **trial.settings})
 
     best = search(
-        pictures,
-        label_set,
+        Material(pictures, label_set, load_backgrounds(data, height, width)),
         study,
         TrainSettings(stages=stages, frozen=frozen),
         trials,
-        load_backgrounds(data, height, width),
         report,
     )
     options = " ".join(f"--{k.replace('_', '-')} {v:.4g}" for k, v in best.settings.items())
