@@ -192,9 +192,9 @@ def _groups(rows: Rows, files: Sequence[str], split: str) -> NDArray[np.str_]:
     if split == "random":
         return np.array(files, dtype=str)
     prints = []
-    for found in each_file(rows.files, fingerprint):
+    for file, found in zip(rows.files, each_file(rows.files, fingerprint), strict=True):
         if isinstance(found, PermanentError):  # gone since it was decoded
-            raise found
+            raise PermanentError(f"{file!s:.200}: {found}", found.code)
         prints.append(found)
     return group_duplicates(prints)
 

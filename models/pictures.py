@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -39,6 +40,23 @@ class Limits:
 
     max_bytes: int = MAX_BYTES
     max_pixels: int = MAX_PIXELS
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return a local file's bytes, one more than allowed at most: `decode` refuses it then.
+
+    Raises PermanentError with code `not_found` or `unreadable`.
+    """
+    try:
+        if not path.is_file():
+            missing = "not a regular file" if path.exists() else "there is no such file"
+            raise PermanentError(missing, "not_found")
+        with path.open("rb") as file:
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise PermanentError(f"cannot be read: {error.strerror}", "unreadable") from error
+    except ValueError as error:  # a name that no file can have
+        raise PermanentError(f"cannot be read: {error}", "unreadable") from error
 
 
 def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -66,3 +67,90 @@ def list_similar(
     )
     found = [Neighbour(*row) for row in rows if row.image_id != leave_out]
     return found[:limit]
+
+
+@dataclass(frozen=True)
+class Unembedded:
+    """A picture that has a vector of another generation, and none of the wanted one."""
+
+    image_id: uuid.UUID
+    uri: str
+
+
+_UNEMBEDDED = """
+    FROM hangtag_data.embeddings AS e
+    WHERE e.generation <> :generation AND e.item = 0 AND NOT EXISTS (
+        SELECT FROM hangtag_data.embeddings AS n
+        WHERE n.generation = :generation AND n.upload_id = e.upload_id AND n.item = e.item)
+"""
+
+
+def count_unembedded(session: Session, generation: int) -> int:
+    """Count the pictures that have vectors of other generations alone."""
+    count: int = session.execute(
+        text(f"SELECT count(DISTINCT e.upload_id) {_UNEMBEDDED}"),
+        {"generation": generation},
+    ).scalar_one()
+    return count
+
+
+def list_unembedded(
+    session: Session, generation: int, limit: int, after: uuid.UUID | None = None
+) -> list[Unembedded]:
+    """List pictures that have vectors of other generations alone, in the order of their ids.
+
+    `after` is the id to go on behind.
+    """
+    rows = session.execute(
+        text(
+            f"""
+            SELECT f.upload_id, u.uri
+            FROM (
+                SELECT DISTINCT e.upload_id {_UNEMBEDDED}
+                    AND (CAST(:after AS uuid) IS NULL OR e.upload_id > CAST(:after AS uuid))
+                ORDER BY e.upload_id LIMIT :limit
+            ) AS f
+            JOIN hangtag_data.uploads AS u ON u.id = f.upload_id
+            ORDER BY f.upload_id
+            """  # noqa: S608 (constant)
+        ),
+        {"generation": generation, "limit": limit, "after": after},
+    )
+    return [Unembedded(*row) for row in rows]
+
+
+def add_embeddings(
+    session: Session, generation: int, vectors: Sequence[tuple[uuid.UUID, str]]
+) -> int:
+    """Add vectors (pgvector's text form) of a generation; return how many were added.
+
+    The categories are those of the newest other vector. A picture whose vectors are gone, since
+    an operator said meanwhile that it is no fashion, gets none; one that has it keeps its own.
+    """
+    rows = session.execute(
+        text(
+            """
+            INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
+                article_type, sub_category, master_category)
+            SELECT :generation, r.upload_id, 0, CAST(r.embedding AS halfvec),
+                o.article_type, o.sub_category, o.master_category
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:embeddings AS text[]))
+                AS r (upload_id, embedding)
+            CROSS JOIN LATERAL (
+                SELECT e.article_type, e.sub_category, e.master_category
+                FROM hangtag_data.embeddings AS e
+                WHERE e.upload_id = r.upload_id AND e.item = 0 AND e.generation <> :generation
+                ORDER BY e.generation DESC LIMIT 1
+                FOR SHARE  -- waits for a decision that is under way
+            ) AS o
+            ON CONFLICT (upload_id, item, generation) DO NOTHING
+            RETURNING upload_id
+            """
+        ),
+        {
+            "generation": generation,
+            "ids": [str(image_id) for image_id, _ in vectors],
+            "embeddings": [vector for _, vector in vectors],
+        },
+    )
+    return len(rows.all())

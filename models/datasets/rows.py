@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from errors import PermanentError
 from models.labels import ATTRIBUTES
-from models.pictures import MAX_BYTES
+from models.pictures import MAX_BYTES, read_bytes
 
 #: The label of an attribute that nobody named for a picture.
 UNKNOWN = ""
@@ -72,19 +72,11 @@ class Rows:
 
 
 def read_file(file: File, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return a file's bytes, one more than allowed at most.
+    """Return a file's bytes, one more than allowed at most; none of a file that is None.
 
     Raises PermanentError with code `not_found` or `unreadable`.
     """
-    if not isinstance(file, Path):
-        return file or b""
-    try:
-        if not file.is_file():
-            raise PermanentError(f"{file}: there is no such file", "not_found")
-        with file.open("rb") as opened:
-            return opened.read(max_bytes + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise PermanentError(f"{file}: cannot be read: {error}", "unreadable") from error
+    return read_bytes(file, max_bytes) if isinstance(file, Path) else file or b""
 
 
 def each_file(

@@ -3,219 +3,24 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from db import roles
-from db.passwords import hash_password
-from db.queries.operators import upsert_password
-from db.session import make_engine, transaction
 from errors import UsageError
 from review.app import create_app
 from review.settings import ReviewSettings
+from tests.integration.console import JSON, SECRET, decide, log_in, settings_for, token
 from tests.integration.rows import (
     JPEG,
     PASSWORD,
     expire_leases,
     insert_waiting,
-    insert_world,
     published_tags,
     scalar,
 )
-
-SECRET = "0123456789abcdef" * 4
-JSON = {"Accept": "application/json"}
-CSRF = re.compile(r'name="csrf" value="([^"]+)"')
-
-
-@pytest.fixture
-def owner(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url)
-    insert_world(engine)
-    yield engine
-    engine.dispose()
-
-
-def settings_for(database_url: str, **changes: object) -> ReviewSettings:
-    values = {"database_url": database_url, "session_secret": SECRET, **changes}
-    return ReviewSettings.model_validate(values)
-
-
-@pytest.fixture
-def client(owner: Engine, database_url: str) -> Iterator[TestClient]:
-    app = create_app(settings_for(database_url))
-    # What operators are not granted, the console cannot do.
-    app.state.service.engine = make_engine(database_url, pool_size=4, role=roles.OPERATOR)
-    with TestClient(app, follow_redirects=False) as client:
-        yield client
-    app.state.service.engine.dispose()
-
-
-def token(client: TestClient, path: str = "/login") -> str:
-    found = CSRF.search(client.get(path).text)
-    assert found is not None
-    return found.group(1)
-
-
-def log_in(client: TestClient, name: str = "ada", password: str = PASSWORD) -> Any:
-    return client.post("/login", data={"name": name, "password": password, "csrf": token(client)})
-
-
-@pytest.fixture
-def ada(client: TestClient) -> TestClient:
-    """Return a client in which ada is logged in."""
-    assert log_in(client).status_code == 303
-    return client
-
-
-def decide(client: TestClient, item_id: int, **fields: str) -> Any:
-    """Decide as the console's script does."""
-    headers = {**JSON, "X-CSRF-Token": token(client, "/")}
-    return client.post(f"/items/{item_id}/decide", json=fields, headers=headers)
-
-
-# Logging in ------------------------------------------------------------------------------
-
-
-def test_the_right_password_leads_to_the_review_page(client: TestClient) -> None:
-    response = log_in(client)
-    assert (response.status_code, response.headers["location"]) == (303, "/")
-    page = client.get("/")
-    assert page.status_code == 200
-    assert "ada" in page.text
-
-
-@pytest.mark.parametrize(
-    ("name", "password"),
-    [("ada", "wrong"), ("nobody", PASSWORD), ("ada", ""), ("", ""), ("a\0b", PASSWORD)],
-)
-def test_wrong_password_and_unknown_name_get_the_same_answer(
-    client: TestClient, name: str, password: str
-) -> None:
-    response = log_in(client, name, password)
-    assert response.status_code == 401
-    assert "Name and password do not fit together" in response.text
-    assert client.get("/").headers["location"] == "/login"
-
-
-def test_an_operator_who_was_made_inactive_is_out_at_once(ada: TestClient, owner: Engine) -> None:
-    with owner.begin() as connection:
-        connection.execute(text("UPDATE hangtag_data.operators SET active = false"))
-    assert ada.get("/").headers["location"] == "/login"
-    assert log_in(ada).status_code == 401
-
-
-def test_a_new_password_ends_sessions_of_the_old_one(ada: TestClient, owner: Engine) -> None:
-    with transaction(owner) as session:
-        upsert_password(session, "ada", hash_password("another passphrase"))
-    assert ada.get("/").headers["location"] == "/login"
-
-
-def test_log_out_ends_the_session(ada: TestClient) -> None:
-    response = ada.post("/logout", data={"csrf": token(ada, "/")})
-    assert response.headers["location"] == "/login"
-    assert ada.get("/").headers["location"] == "/login"
-
-
-def test_logging_in_starts_a_new_session_with_a_new_csrf_token(client: TestClient) -> None:
-    before = token(client)
-    log_in(client)
-    assert token(client, "/") != before
-
-
-def test_a_log_in_without_its_token_is_refused(client: TestClient) -> None:
-    response = client.post("/login", data={"name": "ada", "password": PASSWORD})
-    assert response.status_code == 403
-    assert "out of date" in response.text
-
-
-def test_a_link_from_another_site_neither_ends_the_session_nor_starts_one(
-    client: TestClient,
-) -> None:
-    """The strict cookie does not come along; the page goes on by itself, then it does."""
-    for path in ("/", "/login"):
-        response = client.get(path, headers={"Sec-Fetch-Site": "cross-site"})
-        assert 'http-equiv="refresh" content="0; url=/"' in response.text
-        assert "set-cookie" not in response.headers
-
-
-# The session cookie ----------------------------------------------------------------------
-
-
-def test_the_cookie_is_hidden_from_scripts_and_stays_on_this_site(client: TestClient) -> None:
-    cookie = log_in(client).headers["set-cookie"].lower()
-    assert "httponly" in cookie
-    assert "samesite=strict" in cookie
-    assert "max-age=43200" in cookie
-    assert "secure" not in cookie
-
-
-def test_the_cookie_is_for_https_only_where_that_is_set(owner: Engine, database_url: str) -> None:
-    app = create_app(settings_for(database_url, console_secure_cookie=True))
-    with TestClient(app, base_url="https://testserver", follow_redirects=False) as client:
-        assert "; secure" in log_in(client).headers["set-cookie"].lower()
-
-
-def test_a_cookie_that_was_changed_or_signed_elsewhere_leads_to_the_log_in(
-    ada: TestClient, database_url: str
-) -> None:
-    cookie = ada.cookies["hangtag_session"]
-    changed = ("A" if cookie[0] != "A" else "B") + cookie[1:]
-    other = create_app(settings_for(database_url, session_secret="f" * 64))
-    for app, value in ((ada.app, changed), (other, cookie)):
-        with TestClient(app, follow_redirects=False, cookies={"hangtag_session": value}) as thief:
-            assert thief.get("/").headers["location"] == "/login"
-
-
-def test_a_session_ends_after_its_hours(owner: Engine, database_url: str) -> None:
-    app = create_app(settings_for(database_url, session_hours=1 / 3600))
-    with TestClient(app, follow_redirects=False) as client:
-        log_in(client)
-        value = client.cookies["hangtag_session"]
-        headers = {"Cookie": f"hangtag_session={value}"}  # sent on, though it is too old
-        assert client.get("/", headers=headers).status_code == 200
-        time.sleep(2.1)
-        client.cookies.clear()
-        assert client.get("/", headers=headers).headers["location"] == "/login"
-
-
-# Without a session or a token ------------------------------------------------------------
-
-
-def test_without_a_session_nothing_is_shown_or_taken(client: TestClient, owner: Engine) -> None:
-    item_id = insert_waiting(owner).item_id
-    assert client.get("/").headers["location"] == "/login"
-    assert client.get(f"/items/{item_id}/picture").status_code == 401
-    for action in ("decide", "skip"):
-        path = f"/items/{item_id}/{action}"
-        assert client.post(path, data={"label": "Tops"}).headers["location"] == "/login"
-        answer = client.post(path, json={"label": "Tops"}, headers=JSON)
-        assert (answer.status_code, answer.json()["code"]) == (401, "login_required")
-    assert scalar(owner, "SELECT count(*) FROM hangtag_data.decisions") == 0
-
-
-@pytest.mark.parametrize("given", ["", "wrong", "ümläut"])
-def test_without_the_token_nothing_is_decided(ada: TestClient, owner: Engine, given: str) -> None:
-    item_id = insert_waiting(owner).item_id
-    ada.get("/")
-    for action in ("decide", "skip"):
-        form = ada.post(f"/items/{item_id}/{action}", data={"label": "Tops", "csrf": given})
-        assert form.status_code == 403
-        answer = ada.post(
-            f"/items/{item_id}/{action}",
-            json={"label": "Tops"},
-            headers={b"accept": b"application/json", b"x-csrf-token": given.encode("latin-1")},
-        )
-        assert (answer.status_code, answer.json()["code"]) == (403, "csrf_mismatch")
-    assert scalar(owner, "SELECT count(*) FROM hangtag_data.decisions") == 0
-    assert ada.post("/logout").status_code == 403
-
 
 # Deciding --------------------------------------------------------------------------------
 

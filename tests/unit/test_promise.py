@@ -178,6 +178,8 @@ def test_a_promise_is_stored_when_asked(command: Callable[..., Any], tmp_path: P
         (["--write"], "name one, e.g. --promise 0.99"),
         (["--promise", "99"], "write a share"),
         (["--page", "docs/model.html"], "name a Markdown file"),
+        (["--only", "majority"], "are for --compare"),
+        (["--compare", "--promise", "0.99"], "prints baselines alone"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_before_the_work(

@@ -25,6 +25,8 @@ OnlyOption = Annotated[
 RowsOption = Annotated[
     Path, typer.Option("--run", help="Where --compare keeps its rows.", file_okay=False)
 ]
+#: Where rows are kept unless another folder is named.
+ROWS = Path("runs/baselines")
 BackboneOption = Annotated[
     str | None,
     typer.Option(help="Network of timm or torchvision for the frozen features, e.g. vgg16."),

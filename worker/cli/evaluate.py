@@ -10,6 +10,7 @@ import typer
 from errors import UsageError
 from models.card import WEIGHTS, Card, version_folder
 from worker.cli.compare import (
+    ROWS,
     BackboneOption,
     BackboneWeightsOption,
     CompareOption,
@@ -56,7 +57,7 @@ def evaluate(
     ] = None,
     compare: CompareOption = False,
     only: OnlyOption = None,
-    run: RowsOption = Path("runs/baselines"),
+    run: RowsOption = ROWS,
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,
     download: DownloadOption = False,
@@ -90,6 +91,10 @@ def evaluate(
         folder = version_folder(model, weights)
         print_comparison(data, run, only, folder, backbone, backbone_weights, download, as_json)
         return
+    if only or run != ROWS or backbone or backbone_weights or download:
+        raise UsageError(
+            "--only, --run, --backbone, --backbone-weights and --download are for --compare; add it"
+        )
     from models.proof.page import check_page, write_page
     from models.proof.prove import prove
     from models.proof.sheets import write_sheets

@@ -12,6 +12,7 @@ from db.queries.models import activate_model, get_previous_model, list_models
 from db.session import make_engine, transaction
 from errors import UsageError
 from models.card import WEIGHTS, Card, default_version, version_folder
+from worker.cli import backfill
 from worker.cli.compare import BackboneWeightsOption, DownloadOption
 from worker.cli.options import DataOption, WeightsOption, require_train_extra, weights_folder
 from worker.cli.output import note, print_json, progress_bar
@@ -24,6 +25,7 @@ model_app = typer.Typer(help="Model versions: which there are, which one is acti
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(train)
+    backfill.register(model_app)
     app.add_typer(model_app, name="model")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from errors import PermanentError, UsageError
 from models.card import WEIGHTS, version_folder
-from models.pictures import Limits, decode
+from models.pictures import decode, read_bytes
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels, to_pixels
 from worker.cli.output import note, print_json, progress_bar
@@ -84,7 +84,9 @@ def predict_files(
     def load(path: Path) -> Pixels | PermanentError:
         try:
             picture = decode(
-                read_file(path, settings.limits), min(card.height, card.width), settings.limits
+                read_bytes(path, settings.limits.max_bytes),
+                min(card.height, card.width),
+                settings.limits,
             )
             return to_pixels(picture, card.height, card.width)
         except PermanentError as error:
@@ -102,18 +104,6 @@ def predict_files(
                     yield {"path": str(path), "error": str(one), "code": one.code}
                 else:
                     yield _row(path, next(predictions), predictor, embedding)
-
-
-def read_file(path: Path, limits: Limits) -> bytes:
-    """Return a local file's bytes, one more than allowed at most. Raises PermanentError."""
-    try:
-        if not path.is_file():
-            missing = "not a regular file" if path.exists() else "there is no such file"
-            raise PermanentError(missing, "not_found")
-        with path.open("rb") as file:
-            return file.read(limits.max_bytes + 1)
-    except OSError as error:
-        raise PermanentError(f"cannot be read: {error.strerror}", "unreadable") from error
 
 
 def _row(

@@ -25,13 +25,12 @@ from db.queries.uploads import (
 from db.session import make_engine, transaction
 from errors import PermanentError, UsageError
 from models.card import WEIGHTS, version_folder
-from models.pictures import decode
+from models.pictures import decode, read_bytes
 from models.predictor import Predictor
 from models.transforms import to_pixels
 from worker.app import make_app
 from worker.bell import ring
 from worker.cli.output import note, print_json, progress_bar
-from worker.cli.predict import read_file
 from worker.client import BACKFILL_PRIORITY, Client
 from worker.pipeline import vector_text
 from worker.settings import load_settings
@@ -260,7 +259,9 @@ def similar(
         card = predictor.card
         try:
             picture = decode(
-                read_file(path, settings.limits), min(card.height, card.width), settings.limits
+                read_bytes(path, settings.limits.max_bytes),
+                min(card.height, card.width),
+                settings.limits,
             )
         except PermanentError as error:
             raise PermanentError(f"{path}: {error}", error.code) from error

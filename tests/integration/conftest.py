@@ -1,0 +1,42 @@
+"""The console on a fresh database, and an operator who is logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from db import roles
+from db.session import make_engine
+from review.app import create_app
+from tests.integration.console import log_in, settings_for
+from tests.integration.rows import insert_world
+
+
+@pytest.fixture
+def owner(database_url: str) -> Iterator[Engine]:
+    """Fill the database; return an engine of one who may do everything."""
+    engine = make_engine(database_url)
+    insert_world(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def client(owner: Engine, database_url: str) -> Iterator[TestClient]:
+    """Open the console."""
+    app = create_app(settings_for(database_url))
+    # What operators are not granted, the console cannot do.
+    app.state.service.engine = make_engine(database_url, pool_size=4, role=roles.OPERATOR)
+    with TestClient(app, follow_redirects=False) as client:
+        yield client
+    app.state.service.engine.dispose()
+
+
+@pytest.fixture
+def ada(client: TestClient) -> TestClient:
+    """Return a client in which ada is logged in."""
+    assert log_in(client).status_code == 303
+    return client

@@ -1,0 +1,168 @@
+"""Backfill: a version's vectors for pictures that an earlier one tagged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+
+from db import roles
+from db.queries.embeddings import add_embeddings, list_unembedded
+from db.queries.models import activate_model, get_active_model, list_models
+from db.queries.uploads import insert_uploads
+from db.session import make_engine, transaction
+from models.card import WEIGHTS, default_version
+from models.predictor import Predictor
+from tests.conftest import SAMPLES
+from worker.backfill import backfill
+from worker.pipeline import Pipeline
+from worker.settings import WorkerSettings
+from worker.setup import register_folder
+from worker.storage import PictureStore
+
+Hangtag = Callable[..., "subprocess.CompletedProcess[str]"]
+Vectors = dict[uuid.UUID, tuple[np.ndarray[tuple[int], np.dtype[np.float64]], str | None]]
+
+NAMES = ("polo_green.jpg", "watch_steel_blue_dial.jpg", "jeans_blue.jpg", "handbag_tan_tote.jpg")
+#: The same weights under another name: their vectors must be the same.
+COPY = "copy-1"
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Make a folder of versions that holds the shipped one twice."""
+    folder = tmp_path / "weights"
+    shutil.copytree(WEIGHTS / default_version(), folder / default_version())
+    shutil.copytree(WEIGHTS / default_version(), folder / COPY)
+    card = json.loads((folder / COPY / "card.json").read_text())
+    (folder / COPY / "card.json").write_text(json.dumps({**card, "version": COPY}))
+    (folder / "default").write_text(default_version() + "\n")
+    return folder
+
+
+@pytest.fixture
+def tagged(engine: Engine, settings: WorkerSettings) -> list[uuid.UUID]:
+    """Tag four pictures with the shipped version."""
+    store = PictureStore(settings.require_store(), max_bytes=settings.max_bytes)
+    uris = [store.put(SAMPLES / name).uri for name in NAMES]
+    with transaction(engine) as session:
+        rows = insert_uploads(session, uris, "test", list(NAMES))
+    pipeline = Pipeline(engine, settings, "test", lambda _version: Predictor.load())
+    assert pipeline.run_batch(backfill=False).written == len(NAMES)
+    return [row.id for row in rows]
+
+
+def vectors(engine: Engine) -> Vectors:
+    """Read what similarity shows: vector and article type of each picture."""
+    with transaction(engine) as session:
+        rows = session.execute(
+            text(
+                "SELECT image_id, CAST(embedding AS text), article_type "
+                "FROM hangtag.image_embeddings"
+            )
+        )
+        return {row[0]: (np.array(json.loads(row[1])), row[2]) for row in rows}
+
+
+def generation(engine: Engine, version: str) -> int:
+    with transaction(engine) as session:
+        return next(row.generation for row in list_models(session) if row.version == version)
+
+
+def test_after_a_backfill_a_switch_forgets_no_picture(
+    engine: Engine, tagged: list[uuid.UUID], hangtag: Hangtag, weights: Path
+) -> None:
+    before = vectors(engine)
+    assert set(before) == set(tagged)
+    done = hangtag("model", "backfill", COPY, HANGTAG_WEIGHTS=str(weights))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"version": COPY, "written": len(NAMES), "failed": {}}
+    assert f"hangtag model activate {COPY}" in done.stderr
+    assert vectors(engine).keys() == before.keys()  # nothing is switched yet
+    with transaction(engine) as session:
+        active = get_active_model(session)
+        assert active is not None
+        assert active.version == default_version()
+        activate_model(session, COPY)
+    after = vectors(engine)
+    assert after.keys() == before.keys()
+    for image_id, (vector, kind) in after.items():
+        assert vector == pytest.approx(before[image_id][0], abs=2e-3)  # half precision
+        assert kind == before[image_id][1]
+    again = hangtag("model", "backfill", HANGTAG_WEIGHTS=str(weights))
+    assert json.loads(again.stdout) == {"version": COPY, "written": 0, "failed": {}}
+
+
+@pytest.mark.usefixtures("tagged")
+def test_pictures_that_are_gone_are_named_and_tried_again(
+    engine: Engine, hangtag: Hangtag, weights: Path, settings: WorkerSettings
+) -> None:
+    """The others have their vectors; the exit code says that it is not all."""
+    picture = min(path for path in settings.require_store().rglob("*") if path.is_file())
+    kept = picture.read_bytes()
+    picture.unlink()
+    done = hangtag("model", "backfill", COPY, HANGTAG_WEIGHTS=str(weights))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["written"] == len(NAMES) - 1
+    assert json.loads(done.stdout)["failed"] == {"not_found": 1}
+    assert "has no vector: there is no such file" in done.stderr
+    picture.write_bytes(kept)
+    again = hangtag("model", "backfill", COPY, HANGTAG_WEIGHTS=str(weights))
+    assert json.loads(again.stdout) == {"version": COPY, "written": 1, "failed": {}}
+
+
+def test_what_an_operator_called_no_fashion_gets_no_vector(
+    engine: Engine, tagged: list[uuid.UUID], weights: Path
+) -> None:
+    """Its vectors are gone, also where that happened while it was embedded."""
+    register_folder(engine, weights / COPY)
+    number = generation(engine, COPY)
+    with transaction(engine) as session:
+        session.execute(
+            text("DELETE FROM hangtag_data.embeddings WHERE upload_id = :id"), {"id": tagged[0]}
+        )
+        waiting = [one.image_id for one in list_unembedded(session, number, 10)]
+        assert waiting == sorted(tagged[1:])
+        some = "[" + ",".join(["0.0625"] * 256) + "]"
+        assert add_embeddings(session, number, [(tagged[0], some), (tagged[1], some)]) == 1
+
+
+def test_a_worker_s_rights_are_enough_and_what_was_cut_off_goes_on(
+    engine: Engine, tagged: list[uuid.UUID], settings: WorkerSettings, weights: Path
+) -> None:
+    register_folder(engine, weights / COPY)
+    number = generation(engine, COPY)
+    one_by_one = settings.model_copy(update={"batch_size": 1})
+    seen: list[tuple[int, int]] = []
+
+    class Stop(Exception):
+        """Stands for a kill."""
+
+    def stop(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 2:
+            raise Stop
+
+    predictor = Predictor.load_folder(weights / COPY)
+    own = make_engine(settings.require_url(), role=roles.WORKER)
+    with pytest.raises(Stop):
+        backfill(own, one_by_one, predictor, number, stop)
+    report = backfill(own, one_by_one, predictor, number)
+    own.dispose()
+    assert report.written == len(tagged) - 2
+    assert seen == [(1, 4), (2, 4)]
+
+
+def test_without_pictures_or_versions_it_says_what_to_do(hangtag: Hangtag, weights: Path) -> None:
+    done = hangtag("model", "backfill", "none", HANGTAG_WEIGHTS=str(weights))
+    assert done.returncode != 0
+    assert "no such model version" in done.stderr
+    nothing = hangtag("model", "backfill", HANGTAG_WEIGHTS=str(weights))
+    assert json.loads(nothing.stdout)["written"] == 0

@@ -1,0 +1,64 @@
+"""`hangtag model backfill`: vectors of a version for pictures that earlier ones tagged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from db.queries.models import get_active_model, list_models
+from db.session import make_engine, transaction
+from errors import UsageError
+from models.card import WEIGHTS, version_folder
+from models.predictor import Predictor
+from worker.backfill import backfill as run_backfill
+from worker.cli.output import note, print_json, progress_bar
+from worker.settings import load_settings
+from worker.setup import register_folder
+
+
+def register(model_app: typer.Typer) -> None:
+    """Add this module's command to `hangtag model`."""
+    model_app.command("backfill")(backfill)
+
+
+def backfill(
+    version: Annotated[
+        str | None, typer.Argument(help="A version on disk; the active one if none.")
+    ] = None,
+) -> None:
+    """Embed the pictures that earlier versions tagged, so that similarity finds them.
+
+    Run it before `hangtag model activate VERSION`, and once more after it for what came meanwhile.
+    Tags, decisions and the review queue stay as they are. Stopped, the same command goes on where
+    it was; several may run at once.
+
+    Example: hangtag model backfill VERSION
+    """
+    settings = load_settings()
+    engine = make_engine(settings.require_url(), pool_size=1)
+    with transaction(engine) as session:
+        active = get_active_model(session)
+    if version is None and active is None:
+        raise UsageError("no model version is active; name one, see `hangtag model list`")
+    name = version or (active.version if active else "")
+    folder = version_folder(name, settings.weights or WEIGHTS)
+    predictor = Predictor.load_folder(folder, threads=settings.inference_threads)
+    with transaction(engine) as session:
+        generations = {row.version: row.generation for row in list_models(session)}
+    if name not in generations:  # only the owner may make a partition
+        register_folder(engine, folder)
+        with transaction(engine) as session:
+            generations = {row.version: row.generation for row in list_models(session)}
+    with progress_bar("embedding", 1) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
+        report = run_backfill(engine, settings, predictor, generations[name], progress)
+    print_json({"version": name, "written": report.written, "failed": dict(report.failed)})
+    if report.failed:
+        note("the log above names the pictures that have no vector; run it again to try them again")
+        raise typer.Exit(1)
+    if active is None or active.version != name:
+        note(f"similarity shows them from: hangtag model activate {name}")
