@@ -30,6 +30,11 @@ PHOTO_LICENCES = {
     "phone": "phone photographs 'clothing-dataset' (CC0)",
     "street": "street photographs 'Clothing Co-Parsing' (Apache-2.0)",
 }
+COARSE = (
+    "Photographs are labelled coarsely: `top` makes Tops, Tshirts and Tunics right. 'Wrong' means "
+    "there that the label excludes the type; which of the types that a label admits it is was not "
+    "labelled, and is neither measured nor promised."
+)
 OTHER_DATA = (
     "**These are not the data that the version was trained on**: pictures that it has learned "
     "from may be among the test pictures, and the figures too good then."
@@ -97,6 +102,7 @@ def in_short(card: Card, figures: Mapping[str, Any], proof: Mapping[str, Any], c
         "Measured on test pictures that neither training nor the choice of the thresholds saw. "
         "'Wrong' speaks of the article type; the other tags have promises of their own, below. "
         "How many go to a person at a service depends on its mixture of such pictures.",
+        COARSE if set(proof["per_1000"]) - {"catalogue"} else "",
         "" if proof["same_data"] else OTHER_DATA,
         "" if proof["promise"] is None else _other_promise(proof["promise"], command),
         chapters.again(command, "proof.per_1000"),

@@ -84,6 +84,7 @@ def test_the_page_opens_with_what_becomes_of_1000_uploads(page: str, evidence: E
         "phone photographs",
         "garments in street photographs",
     ]
+    assert "which of the types that a label admits it is was not labelled" in opening
 
 
 def test_the_numbers_of_the_tables_are_those_of_the_figures(
