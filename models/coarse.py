@@ -24,7 +24,8 @@ def admitted(labels: Sequence[Mapping[str, Any]], label_set: LabelSet) -> Admitt
     """Return what coarse labels admit, of the article type and its categories.
 
     A type stands for the labels that admit it, by how many pictures they have, each label's
-    shared evenly among its types. A type that no label admits stands for itself.
+    shared evenly among its types. A tag that no label admits has no chance: nothing is known of
+    how often it would be right. A type that none admits stands for its categories alone.
     """
     index = label_set.index["article_type"]
     members = np.zeros((len(labels), len(index)), dtype=np.float64)
@@ -44,6 +45,7 @@ def admitted(labels: Sequence[Mapping[str, Any]], label_set: LabelSet) -> Admitt
         admits = (members @ belongs > 0).astype(np.float64)  # (coarse labels, labels)
         chance = admits.T @ stands_for
         chance[:, alone] = belongs.T[:, alone]
+        chance[admits.sum(axis=0) == 0] = 0
         found[attribute] = chance.astype(np.float32)
     return found
 

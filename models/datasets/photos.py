@@ -18,6 +18,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from PIL import Image
 
 from errors import PermanentError
 from models.data import UNKNOWN, Pictures, decode_all, split_of
+from models.datasets.duplicates import Fingerprint, fingerprint, same_scenes
+from models.datasets.rows import each_file
+from models.datasets.splits import LEFT_OUT
 from models.labels import ATTRIBUTES, LabelSet
 from models.pictures import decode
 from models.transforms import to_pixels
@@ -80,7 +84,8 @@ def load_phone(folder: Path, label_set: LabelSet, height: int, width: int) -> Pi
 def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> Pictures | None:
     """Cut garments out of street photographs; None where the file is not there, or has none.
 
-    All garments of a photograph lie in one split.
+    All garments of a photograph lie in one split. A held-out photograph that training has seen
+    too, cut or saved another way, is in no split.
     """
     path = folder / STREET_FILE
     if not path.is_file():
@@ -99,7 +104,33 @@ def load_street(folder: Path, label_set: LabelSet, height: int, width: int) -> P
             coarse.append(types[garment["label"]])
     if not pixels:
         return None
-    return _pictures("street", np.array(ids), np.stack(pixels), groups, coarse, dropped)
+    found = _pictures("street", np.array(ids), np.stack(pixels), groups, coarse, dropped)
+    return _without_copies(found, groups, _seen_in_training(path))
+
+
+def _seen_in_training(path: Path) -> set[str]:
+    """Name the held-out street photographs that resemble one that training sees.
+
+    Those without boxes are all seen in training (`models.datasets.views`).
+    """
+    table = pd.read_parquet(path, columns=["id", "jpeg", "garments"])
+    files = each_file(list(table["jpeg"]), fingerprint)
+    prints, names, trained = [], [], []
+    for name, boxless, found in zip(table["id"], table["garments"].isna(), files, strict=True):
+        if isinstance(found, Fingerprint):
+            prints.append(found)
+            names.append(str(name))
+            trained.append(boxless or split_of(str(name), 0, PHOTO_SPLITS) == "train")
+    pairs = same_scenes(prints).tolist()
+    both_ways = [*pairs, *([b, a] for a, b in pairs)]
+    return {names[one] for one, other in both_ways if trained[other] and not trained[one]}
+
+
+def _without_copies(found: Pictures, groups: Sequence[str], copies: set[str]) -> Pictures:
+    """Take photographs out of all splits; count their pictures."""
+    rows = np.isin(groups, sorted(copies))
+    dropped = {**found.dropped, f"{found.dataset[0]}_seen_in_training": int(rows.sum())}
+    return replace(found, split=np.where(rows, LEFT_OUT, found.split), dropped=dropped)
 
 
 def load_backgrounds(

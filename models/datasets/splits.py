@@ -16,7 +16,8 @@ SPLITS = {"train": 0.8, "select": 0.04, "certify": 0.08, "test": 0.08}
 #: How a data set can be split. `random` keeps exact copies together, `grouped` near-duplicates
 #: too; `by_year` tests on the newest years, near-duplicates together.
 SPLIT_KINDS = ("random", "grouped", "by_year")
-#: The split of a picture that no split may have: a copy of another author's test picture.
+#: The split of a picture that no split may have: a copy of another author's test picture, or a
+#: held-out photograph that training has seen too.
 LEFT_OUT = ""
 
 

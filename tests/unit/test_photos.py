@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from models.card import Card
 from models.data import UNKNOWN, Pictures, split_of
@@ -30,6 +32,7 @@ from tests.unit.tiny import (
     make_street,
     sample,
     street_colour,
+    to_jpeg,
     write_photos,
 )
 
@@ -239,3 +242,32 @@ def test_backgrounds_show_no_garment_and_come_from_training_photographs(
         assert np.abs(patch - colours[gaps.argmin()]).mean() < 12
     again = load_backgrounds(folder, HEIGHT, WIDTH, seed)
     assert np.array_equal(patches, again)
+
+
+# Copies
+
+
+def test_a_held_out_photograph_that_training_has_seen_is_in_no_split(
+    tmp_path: Path, label_set: LabelSet, street: Pictures
+) -> None:
+    """One is there again under a training id, cut and saved anew; one without its boxes."""
+    rows = make_street()
+    held_out = [
+        row for row in range(23) if split_of(f"{row:04d}", 0, PHOTO_SPLITS) in ("test", "certify")
+    ]
+    again = rows.iloc[held_out[:2]].copy()
+    for place, (number, training) in enumerate(((0, True), (1, False))):
+        with Image.open(io.BytesIO(again.iloc[number]["jpeg"])) as picture:
+            data = to_jpeg(picture.crop((2, 2, 118, 157)).resize((90, 120)), quality=60)
+        again.iloc[place, again.columns.get_loc("jpeg")] = data  # type: ignore[index] # a place
+        again.iloc[place, again.columns.get_loc("id")] = f"again-{place}"  # type: ignore[index]
+        if not training:
+            again.iloc[place, again.columns.get_loc("garments")] = None  # type: ignore[index]
+    assert split_of("again-0", 0, PHOTO_SPLITS) == "train"
+    write_photos(tmp_path, pd.DataFrame(), pd.concat([rows, again], ignore_index=True))
+    found = load_street(tmp_path, label_set, HEIGHT, WIDTH)
+    assert found is not None
+    left_out = {identity.partition("-")[0] for identity in found.ids[found.split == ""]}
+    assert left_out == {f"{row:04d}" for row in held_out[:2]}
+    assert found.dropped["street_seen_in_training"] == 4
+    assert street.dropped["street_seen_in_training"] == 0

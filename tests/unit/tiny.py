@@ -49,9 +49,10 @@ PHONE_LABELS = {
     "Watches": "Not sure",
 }
 SENDERS = 24
-#: Where the garments of a street photograph are, as (left, top, right, bottom); nothing is
-#: right of them.
+#: Where the garments of a street photograph are, as (left, top, right, bottom); right of them is
+#: the street, and at the bottom somebody who passes by and looks another way each time.
 UPPER, LOWER = (6, 8, 54, 72), (8, 88, 56, 152)
+PASSER_BY = (60, 100, 120, 160)
 STREET_SIZE = (120, 160)
 QUALITIES = (60, 70, 80, 90, 95)
 
@@ -121,7 +122,7 @@ def make_street(
         {"label": "bag", "box": LOWER, "area": 0.16},
     ]
     classes = np.zeros(STREET_SIZE[::-1], dtype=np.uint8)
-    for number, (left, top, right, bottom) in enumerate((UPPER, LOWER), start=1):
+    for number, (left, top, right, bottom) in enumerate((UPPER, LOWER, PASSER_BY), start=1):
         classes[top:bottom, left:right] = number
     label_map = io.BytesIO()
     Image.fromarray(classes).save(label_map, "PNG")
@@ -130,6 +131,7 @@ def make_street(
         picture = Image.new("RGB", STREET_SIZE, street_colour(row))
         for name, (left, top, right, bottom) in ((upper, UPPER), (lower, LOWER)):
             picture.paste(sample(name, (right - left, bottom - top)), (left, top))
+        picture.paste(passer_by(row), PASSER_BY[:2])
         known = row < rows - 1
         table.append(
             {
@@ -143,6 +145,13 @@ def make_street(
             }
         )
     return pd.DataFrame(table)
+
+
+def passer_by(row: int) -> Image.Image:
+    """Draw who passes by in a street photograph: blocks of colours, another for each."""
+    blocks = np.random.default_rng(row).integers(0, 2, (4, 4, 3), dtype=np.uint8) * 255
+    size = (PASSER_BY[2] - PASSER_BY[0], PASSER_BY[3] - PASSER_BY[1])
+    return Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST)
 
 
 def street_colour(row: int) -> tuple[int, int, int]:
