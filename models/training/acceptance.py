@@ -69,13 +69,17 @@ def correctness(
 
 @dataclass(frozen=True)
 class _Split:
-    """One of the splits `select` and `certify`: what was chosen (N,), and what of it is right."""
+    """One of the splits `select` and `certify`: what was chosen (N,), and what of it is right.
+
+    `datasets` are those of the whole data: one may have no picture in a split.
+    """
 
     chosen: Chosen
     right: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]
     dataset: NDArray[np.str_]
     group: NDArray[np.str_]
     looks: NDArray[np.str_]
+    datasets: tuple[str, ...]
 
     @classmethod
     def of(
@@ -84,17 +88,18 @@ class _Split:
         rows = pictures.indices(split)
         groups = pictures.group if len(pictures.group) else pictures.ids
         right = correctness(chosen, pictures, label_set, rows)
-        return cls(chosen, right, pictures.dataset[rows], groups[rows], domains(outputs))
+        datasets = tuple(sorted(set(pictures.dataset.tolist())))
+        return cls(chosen, right, pictures.dataset[rows], groups[rows], domains(outputs), datasets)
 
-    def datasets(self, domain: str) -> list[str]:
+    def of_domain(self, domain: str) -> list[str]:
         """Return the data sets whose pictures belong to a domain."""
-        return [d for d in sorted(set(self.dataset.tolist())) if domain_of(d) == domain]
+        return [dataset for dataset in self.datasets if domain_of(dataset) == domain]
 
     def parts(self, domain: str, attribute: str) -> dict[str, Part]:
         """Return a domain's data sets, of them the pictures that are taken for the domain."""
         correct, known = self.right[attribute]
         found = {}
-        for dataset in self.datasets(domain):
+        for dataset in self.of_domain(domain):
             rows = (self.dataset == dataset) & (self.looks == domain) & known
             confidence = self.chosen[attribute][1]
             found[dataset] = Part(confidence[rows], correct[rows], self.group[rows])
@@ -109,7 +114,7 @@ class _Split:
         found: dict[Key, dict[str, AcceptanceRule]] = {}
         for domain, attribute in thresholds:
             correct, known = self.right[attribute]
-            for dataset in self.datasets(domain):
+            for dataset in self.of_domain(domain):
                 rows = (self.dataset == dataset) & known
                 sure = published[attribute][rows].astype(float)
                 part = Part(sure, correct[rows], self.group[rows])
@@ -130,7 +135,8 @@ def fit_rules(
     replaces that of the article type and its categories for products on white. A rule holds what
     it promises, its threshold, what it came to on either split among the pictures that were taken
     for the domain, and what all rules together come to on `certify` (`served`). Where they break
-    a promise together, its rule becomes stricter; what that cannot mend stands in `served`.
+    a promise together, its rule becomes stricter; what that cannot mend stands in `served`, which
+    is measured, not certified: the rules are made stricter until it fits.
     """
     splits = {s: _Split.of(s, outputs[s], chosen[s], pictures, label_set) for s in outputs}
     present = {domain_of(dataset) for dataset in set(pictures.dataset.tolist())}

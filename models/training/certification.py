@@ -5,6 +5,7 @@ Candidates come from the split `select`; `certify` tests them; `test` is not rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from models.card import NEVER
 
 #: Shares of the allowed error that thresholds are chosen for, the strictest first.
 STRICTNESS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-#: Tests of all pictures that certification may take at most.
+#: Thresholds are tested at every so-manieth part of the pictures between the candidates.
 STEPS = 100
 #: How sure certification is (0..1).
 CONFIDENCE = 0.95
@@ -70,21 +71,20 @@ def certified(
     """
     confidence = np.concatenate([part.confidence for part in select.values()])
     correct = np.concatenate([part.correct for part in select.values()])
-    # So few right answers could not bound the error: a test of them would fail for certain.
-    least = (
-        np.log(1 - CONFIDENCE)
-        / np.log(promise)
-        / max(1, min(len(part.confidence) for part in certify.values()))
-    )
     chosen = [
         threshold
         for threshold in (
             lowest_threshold(confidence, correct, share * (1 - promise)) for share in STRICTNESS
         )
-        if threshold <= 1 and (confidence >= threshold).mean() >= least
+        if threshold <= 1
     ]
+    # So few right answers could not bound the error: a test of them would fail for certain. How
+    # many are accepted says nothing of how many are right, so that the order stays a fixed one.
+    least = math.ceil(math.log(1 - CONFIDENCE) / math.log(promise))
     passed: list[float] = []
     for threshold in _steps(chosen, np.concatenate([p.confidence for p in certify.values()])):
+        if any((part.confidence >= threshold).sum() < least for part in certify.values()):
+            continue
         if any(part.bounded(threshold).upper > 1 - promise for part in certify.values()):
             break
         passed.append(threshold)

@@ -205,3 +205,25 @@ def test_without_photographs_there_are_no_rules_for_them(label_set: LabelSet) ->
     chosen = {s: choose(label_set, ["Heels"] * 2, np.ones(2)) for s in ("select", "certify")}
     outputs = {s: looks(["catalogue", "phone"]) for s in ("select", "certify")}
     assert fit_rules(outputs, chosen, pictures, label_set).keys() == {"catalogue"}
+
+
+@pytest.mark.parametrize("missing", ["select", "certify", "both"])
+def test_a_domain_without_pictures_in_a_split_publishes_nothing(
+    label_set: LabelSet, missing: str
+) -> None:
+    """A few senders may all fall into training; that must not end an export."""
+    tops = frozenset({"Shirts", "Tshirts"})
+    types: list[str | frozenset[str]] = ["Heels", "Heels", tops, tops, tops]
+    split = ["select", "certify", "train", "select", "certify"]
+    gone = {"select": [3], "certify": [4], "both": [3, 4]}[missing]
+    split = ["train" if row in gone else name for row, name in enumerate(split)]
+    pictures = make_pictures(types, split, ["catalogue"] * 2 + ["phone"] * 3)
+    chosen, outputs = {}, {}
+    for name in ("select", "certify"):
+        rows = pictures.indices(name)
+        kinds = ["Heels" if pictures.dataset[row] == "catalogue" else "Shirts" for row in rows]
+        chosen[name] = choose(label_set, kinds, np.full(len(rows), 0.9))
+        outputs[name] = looks([str(pictures.dataset[row]) for row in rows])
+    rules = fit_rules(outputs, chosen, pictures, label_set)
+    assert rules["phone"].keys() == PHOTO_PROMISES.keys()
+    assert {rule["threshold"] for rule in rules["phone"].values()} == {NEVER}

@@ -140,6 +140,15 @@ def test_a_threshold_for_so_few_that_certification_must_fail_is_passed_over() ->
     assert certified_rule({"phone": part}, {"phone": part}, 0.95)["threshold"] == 0.9
 
 
+def test_a_step_with_too_few_on_certify_is_passed_over_though_select_has_enough() -> None:
+    """By its share on `select` the strictest step would accept 60 of 500; on `certify` 50."""
+    select = Part(np.repeat([0.99, 0.9], [120, 880]), np.ones(1000, dtype=bool))
+    select.correct[-1] = False
+    certify = Part(np.repeat([0.99, 0.9], [50, 450]), np.ones(500, dtype=bool))
+    assert upper_error(0, 50) > 0.05
+    assert certified_rule({"phone": select}, {"phone": certify}, 0.95)["threshold"] == 0.9
+
+
 @pytest.mark.parametrize("rows", [0, 20])
 def test_where_too_little_is_known_nothing_is_accepted(rows: int) -> None:
     sure = Part(np.full(rows, 0.99), np.ones(rows, dtype=bool))
