@@ -21,7 +21,6 @@ from db.queries.embeddings import (
     list_unembedded,
 )
 from db.session import transaction
-from errors import PermanentError, TransientError
 from models.pictures import decode
 from models.predictor import Predictor
 from models.transforms import Pixels, to_pixels
@@ -49,8 +48,7 @@ def backfill(
 ) -> Backfilled:
     """Embed all pictures that have vectors of other generations alone, in the order of their ids.
 
-    Stopped anywhere and run again it does what is left; so may several at once, each writes what
-    the others have not. `progress` gets pictures done and all.
+    Stopped anywhere and run again it does what is left. `progress` gets pictures done and all.
     """
     store = PictureStore(settings.require_store(), settings.file_roots, settings.max_bytes)
     report = Backfilled()
@@ -64,7 +62,7 @@ def backfill(
             if not batch:
                 return report
 
-            def load(one: Unembedded) -> Pixels | PermanentError | TransientError:
+            def load(one: Unembedded) -> Pixels | Exception:
                 return _load(one, predictor, store, settings)
 
             _embed(engine, predictor, generation, batch, list(threads.map(load, batch)), report)
@@ -76,13 +74,13 @@ def backfill(
 
 def _load(
     one: Unembedded, predictor: Predictor, store: PictureStore, settings: WorkerSettings
-) -> Pixels | PermanentError | TransientError:
+) -> Pixels | Exception:
     card = predictor.card
     try:
         data = store.read(one.uri)
         picture = decode(data, min(card.height, card.width), settings.limits)
         return to_pixels(picture, card.height, card.width)
-    except (PermanentError, TransientError) as error:
+    except Exception as error:  # one picture's trouble must not touch the others
         log.warning("%s has no vector: %s", one.image_id, error)
         return error
 
@@ -92,14 +90,14 @@ def _embed(
     predictor: Predictor,
     generation: int,
     batch: Sequence[Unembedded],
-    loaded: Sequence[Pixels | PermanentError | TransientError],
+    loaded: Sequence[Pixels | Exception],
     report: Backfilled,
 ) -> None:
     """Predict and write one batch; count what failed."""
     found: list[tuple[Unembedded, Pixels]] = []
     for one, pixels in zip(batch, loaded, strict=True):
-        if isinstance(pixels, PermanentError | TransientError):
-            report.failed[pixels.code] += 1
+        if isinstance(pixels, Exception):
+            report.failed[getattr(pixels, "code", type(pixels).__name__)] += 1
         else:
             found.append((one, pixels))
     predictions = predictor.predict([pixels for _, pixels in found])

@@ -81,7 +81,9 @@ _UNEMBEDDED = """
     FROM hangtag_data.embeddings AS e
     WHERE e.generation <> :generation AND e.item = 0 AND NOT EXISTS (
         SELECT FROM hangtag_data.embeddings AS n
-        WHERE n.generation = :generation AND n.upload_id = e.upload_id AND n.item = e.item)
+        WHERE n.generation = :generation AND n.upload_id = e.upload_id AND n.item = e.item
+            AND (CAST(:after AS uuid) IS NULL OR n.upload_id > CAST(:after AS uuid)))
+    AND (CAST(:after AS uuid) IS NULL OR e.upload_id > CAST(:after AS uuid))
 """
 
 
@@ -89,7 +91,7 @@ def count_unembedded(session: Session, generation: int) -> int:
     """Count the pictures that have vectors of other generations alone."""
     count: int = session.execute(
         text(f"SELECT count(DISTINCT e.upload_id) {_UNEMBEDDED}"),
-        {"generation": generation},
+        {"generation": generation, "after": None},
     ).scalar_one()
     return count
 
@@ -107,7 +109,6 @@ def list_unembedded(
             SELECT f.upload_id, u.uri
             FROM (
                 SELECT DISTINCT e.upload_id {_UNEMBEDDED}
-                    AND (CAST(:after AS uuid) IS NULL OR e.upload_id > CAST(:after AS uuid))
                 ORDER BY e.upload_id LIMIT :limit
             ) AS f
             JOIN hangtag_data.uploads AS u ON u.id = f.upload_id
@@ -141,7 +142,7 @@ def add_embeddings(
                 FROM hangtag_data.embeddings AS e
                 WHERE e.upload_id = r.upload_id AND e.item = 0 AND e.generation <> :generation
                 ORDER BY e.generation DESC LIMIT 1
-                FOR SHARE  -- waits for a decision that is under way
+                FOR SHARE  -- waits for a decision under way, and lets none in until it is written
             ) AS o
             ON CONFLICT (upload_id, item, generation) DO NOTHING
             RETURNING upload_id

@@ -149,6 +149,14 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
             "operator": operator,
         },
     )
+    # In a statement of its own: one that had to wait for a backfill's new vector would still see
+    # the rows of before. The next one sees all of them.
+    session.execute(
+        text(
+            "SELECT FROM hangtag_data.embeddings WHERE upload_id = :id AND item = :item FOR UPDATE"
+        ),
+        {"id": item.upload_id, "item": item.item},
+    )
     if label is None:
         _withdraw_tags(session, item.upload_id, item.item)
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from db import roles
 from db.queries.embeddings import add_embeddings, list_unembedded
-from db.queries.models import activate_model, get_active_model, list_models
+from db.queries.models import activate_model, get_active_model, list_models, register_model
+from db.queries.reviews import claim_next_review_item, decide_review_item
 from db.queries.uploads import insert_uploads
 from db.session import make_engine, transaction
 from models.card import WEIGHTS, default_version
 from models.predictor import Predictor
 from tests.conftest import SAMPLES
+from tests.integration.rows import insert_waiting, insert_world, scalar
 from worker.backfill import backfill
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings
@@ -33,6 +38,7 @@ Vectors = dict[uuid.UUID, tuple[np.ndarray[tuple[int], np.dtype[np.float64]], st
 NAMES = ("polo_green.jpg", "watch_steel_blue_dial.jpg", "jeans_blue.jpg", "handbag_tan_tote.jpg")
 #: The same weights under another name: their vectors must be the same.
 COPY = "copy-1"
+SOME_VECTOR = "[" + ",".join(["0.0625"] * 256) + "]"
 
 
 @pytest.fixture
@@ -130,8 +136,8 @@ def test_what_an_operator_called_no_fashion_gets_no_vector(
         )
         waiting = [one.image_id for one in list_unembedded(session, number, 10)]
         assert waiting == sorted(tagged[1:])
-        some = "[" + ",".join(["0.0625"] * 256) + "]"
-        assert add_embeddings(session, number, [(tagged[0], some), (tagged[1], some)]) == 1
+        both = [(image_id, SOME_VECTOR) for image_id in tagged[:2]]
+        assert add_embeddings(session, number, both) == 1
 
 
 def test_a_worker_s_rights_are_enough_and_what_was_cut_off_goes_on(
@@ -166,3 +172,55 @@ def test_without_pictures_or_versions_it_says_what_to_do(hangtag: Hangtag, weigh
     assert "no such model version" in done.stderr
     nothing = hangtag("model", "backfill", HANGTAG_WEIGHTS=str(weights))
     assert json.loads(nothing.stdout)["written"] == 0
+
+
+@pytest.mark.parametrize("label", ["Jeans", None])
+@pytest.mark.parametrize("backfill_first", [True, False])
+def test_a_decision_beside_a_backfill_reaches_both_vectors(
+    engine: Engine, database_url: str, label: str | None, backfill_first: bool
+) -> None:
+    """Whoever begins, the other waits: no vector stays behind under what it was before."""
+    insert_world(engine)
+    waiting = insert_waiting(engine)
+    operator, worker = (
+        make_engine(database_url, pool_size=1, role=role) for role in (roles.OPERATOR, roles.WORKER)
+    )
+    with transaction(engine) as session:
+        number = register_model(session, COPY, {})
+    with transaction(operator) as session:
+        item = claim_next_review_item(session, "ada", 60)
+        assert item is not None
+
+    def decide(session: Session) -> None:
+        decide_review_item(session, waiting.item_id, "ada", label)
+
+    def embed(session: Session) -> None:
+        add_embeddings(session, number, [(waiting.upload_id, SOME_VECTOR)])
+
+    ways = [(worker, embed), (operator, decide)]
+    (first_engine, first), (second_engine, second) = ways if backfill_first else ways[::-1]
+
+    def come_second() -> None:
+        with transaction(second_engine) as session:
+            second(session)
+
+    with transaction(first_engine) as session:
+        first(session)
+        other = threading.Thread(target=come_second)
+        other.start()
+        deadline = time.monotonic() + 20
+        while not scalar(engine, "SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    other.join(20)
+    with transaction(engine) as session:
+        rows = session.execute(
+            text(
+                "SELECT generation, article_type FROM hangtag_data.embeddings WHERE upload_id = :id"
+            ),
+            {"id": waiting.upload_id},
+        ).all()
+    assert {row.article_type for row in rows} == ({label} if label else set())
+    assert len(rows) == (2 if label else 0)
+    for one in (operator, worker):
+        one.dispose()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from db.queries.models import get_active_model, list_models
+from db.queries.models import get_active_model, list_models, register_model
 from db.session import make_engine, transaction
 from errors import UsageError
 from models.card import WEIGHTS, version_folder
@@ -14,7 +14,6 @@ from models.predictor import Predictor
 from worker.backfill import backfill as run_backfill
 from worker.cli.output import note, print_json, progress_bar
 from worker.settings import load_settings
-from worker.setup import register_folder
 
 
 def register(model_app: typer.Typer) -> None:
@@ -31,34 +30,36 @@ def backfill(
 
     Run it before `hangtag model activate VERSION`, and once more after it for what came meanwhile.
     Tags, decisions and the review queue stay as they are. Stopped, the same command goes on where
-    it was; several may run at once.
+    it was.
 
     Example: hangtag model backfill VERSION
     """
     settings = load_settings()
+    settings.require_store()  # before anything is written
     engine = make_engine(settings.require_url(), pool_size=1)
     with transaction(engine) as session:
         active = get_active_model(session)
     if version is None and active is None:
         raise UsageError("no model version is active; name one, see `hangtag model list`")
-    name = version or (active.version if active else "")
-    folder = version_folder(name, settings.weights or WEIGHTS)
+    wanted = version or (active.version if active else "")
+    folder = version_folder(wanted, settings.weights or WEIGHTS)
     predictor = Predictor.load_folder(folder, threads=settings.inference_threads)
+    name = predictor.card.version
     with transaction(engine) as session:
-        generations = {row.version: row.generation for row in list_models(session)}
-    if name not in generations:  # only the owner may make a partition
-        register_folder(engine, folder)
-        with transaction(engine) as session:
-            generations = {row.version: row.generation for row in list_models(session)}
+        generation = next((m.generation for m in list_models(session) if m.version == name), None)
+        if generation is None:  # only the owner may make a partition; its labels come when active
+            generation = register_model(session, name, predictor.card.raw)
     with progress_bar("embedding", 1) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.update(bar.task_ids[0], completed=done, total=total)
 
-        report = run_backfill(engine, settings, predictor, generations[name], progress)
+        report = run_backfill(engine, settings, predictor, generation, progress)
     print_json({"version": name, "written": report.written, "failed": dict(report.failed)})
     if report.failed:
         note("the log above names the pictures that have no vector; run it again to try them again")
         raise typer.Exit(1)
+    with transaction(engine) as session:
+        active = get_active_model(session)  # somebody may have switched meanwhile
     if active is None or active.version != name:
-        note(f"similarity shows them from: hangtag model activate {name}")
+        note(f"similarity shows them after: hangtag model activate {name}")
