@@ -9,12 +9,14 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from errors import UsageError
@@ -23,7 +25,7 @@ from models.data import SPLITS, Pictures, join
 from models.datasets.importers import load_dataset
 from models.datasets.photos import load_backgrounds, load_phone, load_street
 from models.datasets.rows import Progress as Steps
-from models.datasets.views import Views, boxed_views, tagged_views
+from models.datasets.views import Views, boxed_views, join_views, tagged_views
 from models.evaluate import evaluate, measure_all, table
 from models.labels import LabelSet
 from models.proof.evidence import Evidence
@@ -33,7 +35,7 @@ from models.training.export import export_run, write_card
 from models.training.material import Material
 from models.training.processes import joined_processes
 from models.training.promise import changes, with_promise
-from models.training.teacher import Beliefs, ask_teachers, likely_views
+from models.training.teacher import Beliefs, Witness, ask_teachers
 
 #: Cuts of a garment that a photograph names: a teacher keeps those that show it.
 CANDIDATES = 8
@@ -87,7 +89,8 @@ def run_recipe(
         beliefs = _kept_beliefs(
             run / "beliefs.safetensors", teachers, pictures, label_set, progress
         )
-    views = load_views(data, label_set, settings, weights, progress)
+    teacher = weights / settings.teachers[0] if settings.teachers else None
+    views = load_views(data, run, label_set, settings, teacher, progress)
     material = Material(pictures, label_set, backgrounds, beliefs, views)
     with joined_processes() as processes:
         train(material, run, settings, progress, start, processes, backbone)
@@ -112,37 +115,46 @@ def run_recipe(
 
 def load_views(
     data: Path,
+    run: Path,
     label_set: LabelSet,
     settings: TrainSettings,
-    weights: Path,
+    teacher: Path | None = None,
     progress: Progress | None = None,
 ) -> Views | None:
-    """Cut street garments for training; the first teacher finds those that are named alone.
+    """Cut street garments for training; a teacher finds those that photographs only name.
 
-    None where no photographs are wanted, or there are none.
+    What it found is kept in `run`: a run that is gone on with, and its other processes, see the
+    same. None where no views are wanted, or there are no photographs.
     """
-    if not settings.photos:
+    if not settings.photos or not settings.views:
         return None
     height, width = settings.stages[-1].height, settings.stages[-1].width
-    views = boxed_views(data, label_set, height, width, settings.views, settings.seed)
-    if views is None or not settings.teachers:
-        return views
+    boxed = boxed_views(data, label_set, height, width, settings.views, settings.seed)
+    if boxed is None or teacher is None:
+        return boxed
 
-    def report(doing: str) -> Steps:
-        def told(done: int, total: int) -> None:
-            if progress:
-                progress({"doing": doing, "step": done, "steps": total})
+    def cutting(done: int, total: int) -> None:
+        if progress:
+            progress({"doing": "finding garments", "step": done, "steps": total})
 
-        return told
-
-    tagged = tagged_views(
-        data, label_set, height, width, CANDIDATES, settings.seed, report("cutting garments")
-    )
-    if tagged is None:
-        return views
-    teacher = weights / settings.teachers[0]
-    found = likely_views(teacher, tagged, label_set, progress=report("finding garments"))
-    return views.joined(found)
+    path = run / "views.safetensors"
+    kept = load_file(path)["rows"] if path.exists() else None
+    witness: Witness | None = None
+    parts, rows, first = [boxed], [np.empty(0, dtype=np.int64)], 0
+    tagged = tagged_views(data, label_set, height, width, CANDIDATES, settings.seed, cutting)
+    for part in tagged:
+        last = first + len(part.garment)
+        if kept is None:
+            witness = witness or Witness(teacher, label_set)
+            chosen = witness.likely(part)
+        else:
+            chosen = kept[(kept >= first) & (kept < last)] - first
+        parts.append(part.take(chosen))
+        rows.append(chosen + first)
+        first = last
+    if kept is None:
+        _save(path, {"rows": np.concatenate(rows)})
+    return join_views(parts)
 
 
 def check_earlier(settings: TrainSettings, weights: Path) -> None:
@@ -189,10 +201,15 @@ def _kept_beliefs(
             progress({"doing": "asking teachers", "step": done, "steps": total})
 
     beliefs = ask_teachers(teachers, pictures, label_set, asked)
-    temporary = path.with_suffix(f".{os.getpid()}")  # each of several processes asks
-    save_file(beliefs, temporary)
-    temporary.replace(path)
+    _save(path, beliefs)
     return beliefs
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays in one step: each of several processes asks, and writes the same."""
+    temporary = path.with_suffix(f".{os.getpid()}")
+    save_file(dict(arrays), temporary)
+    temporary.replace(path)
 
 
 def load_all(

@@ -71,7 +71,8 @@ class TrainSettings:
     strength: float = 1.0
     #: Share of each batch that is photographs with coarse labels, where there are any (0..1).
     photos: float = 0.2
-    #: Cuts of each street garment by boxes that are moved a little; 1 for its own box alone.
+    #: Cuts of each street garment, by its box and by boxes that are moved a little; 0 for the box
+    #: alone, drawn on as other photographs are.
     views: int = 4
     #: Versions whose beliefs are learnt beside the labels, and their share of the loss (0..1).
     teachers: tuple[str, ...] = ()
@@ -303,7 +304,7 @@ def claim_run(run: Path, settings: TrainSettings, pictures: Pictures) -> None:
     wanted = json.loads(
         json.dumps(
             {
-                "settings": asdict(settings),
+                "settings": {**asdict(settings), "weights": settings.term_weights()},
                 "data": pictures.digest,
                 "split": pictures.split_digest(),
             }
@@ -321,7 +322,7 @@ def claim_run(run: Path, settings: TrainSettings, pictures: Pictures) -> None:
 
 def _with_defaults(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Fill in what did not exist when a run began: settings had no effect then."""
-    default = json.loads(json.dumps(asdict(TrainSettings())))
+    default = json.loads(json.dumps({**asdict(TrainSettings()), "views": 0}))
     return {
         "split": wanted["split"],
         **recorded,

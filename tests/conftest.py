@@ -110,6 +110,17 @@ def engine(database_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
+@pytest.fixture
+def owner(database_url: str) -> Iterator[Engine]:
+    """Fill the database for tests of the review; an engine of one who may do everything."""
+    from tests.integration.rows import insert_world
+
+    engine = make_engine(database_url)
+    insert_world(engine)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
     """A real broker."""

@@ -54,8 +54,11 @@ def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> Non
 
 def _have_a_model(supervisor: Supervisor) -> None:
     """Activate the shipped version where an earlier demo's is no longer here."""
-    if not missing_weights(supervisor.active_model, supervisor.weights):
+    missing = missing_weights(supervisor.active_model, supervisor.weights)
+    if missing is None:
         return
+    if not supervisor.embedded_database:  # somebody's own: a demo switches nothing there
+        raise UsageError(missing)
     folder = supervisor.weights or WEIGHTS
     shipped = default_version(folder)
     engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])

@@ -51,7 +51,8 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
 def missing_weights(active: str | None, weights: Path | None = None) -> str | None:
     """Say in one line that the active version's weights are not here; None where they are.
 
-    Workers claim nothing then: it happens after an upgrade that ships another version.
+    Workers claim nothing then: it happens after an upgrade that ships another version. Those of
+    another folder (`HANGTAG_WEIGHTS`) may have it.
     """
     folder = weights or WEIGHTS
     if active is None:
@@ -60,10 +61,19 @@ def missing_weights(active: str | None, weights: Path | None = None) -> str | No
         Card.load(folder / active)
     except UsageError as error:
         return (
-            f"model {active} is active, but {error}. Nothing is tagged until another one is: "
-            f"hangtag model activate {default_version(folder)}"
+            f"model {active} is active, but {error}. Workers with these weights tag nothing until "
+            f"another one is: {_what_to_activate(active, folder)}"
         )
     return None
+
+
+def _what_to_activate(active: str, folder: Path) -> str:
+    try:
+        shipped = default_version(folder)
+        Card.load(folder / shipped)
+    except UsageError:
+        return "hangtag model list shows which there are"
+    return f"hangtag model activate {shipped}"
 
 
 def register_folder(engine: Engine, folder: Path) -> str:

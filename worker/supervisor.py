@@ -157,6 +157,11 @@ class Supervisor:
         self._state.unlink(missing_ok=True)  # of a predecessor that was killed
         (self.data_dir / "logs").mkdir(exist_ok=True)
 
+    @property
+    def embedded_database(self) -> bool:
+        """Whether the database is ours, and not one that `HANGTAG_DATABASE_URL` names."""
+        return not self._settings.database_url
+
     def _start_database(self) -> str:
         if self._settings.database_url:
             return self._settings.database_url

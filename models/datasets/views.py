@@ -8,9 +8,10 @@ Needs pandas and pyarrow (the `train` extra).
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from models.transforms import to_pixels
 
 #: How far an edge of a box moves at most, as a share of the box's side.
 JITTER = 0.06
+#: Photographs whose cuts are in memory at a time.
+AT_ONCE = 100
 #: A label needs so many boxes elsewhere to say where it is worn.
 LEAST_BOXES = 5
 
@@ -55,14 +58,15 @@ class Views:
         """Return some of the views, in ascending order."""
         return Views(self.pixels[rows], self.right[rows], self.garment[rows])
 
-    def joined(self, other: Views) -> Views:
-        """Return these views and others', the others' garments numbered on."""
-        first = int(self.garment.max(initial=-1)) + 1
-        return Views(
-            np.concatenate([self.pixels, other.pixels]),
-            np.concatenate([self.right, other.right]),
-            np.concatenate([self.garment, other.garment + first]),
-        )
+
+def join_views(parts: Sequence[Views]) -> Views:
+    """Return several views as one, their garments numbered on."""
+    firsts = np.cumsum([0, *(int(part.garment.max(initial=-1)) + 1 for part in parts)])
+    return Views(
+        np.concatenate([part.pixels for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.garment + first for part, first in zip(parts, firsts, strict=False)]),
+    )
 
 
 def boxed_views(
@@ -98,39 +102,43 @@ def tagged_views(
     each: int,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Views | None:
+) -> Iterator[Views]:
     """Cut what photographs without boxes are tagged with, where training garments are worn.
 
     `each` cuts a tag, by the boxes of garments with that label drawn at random: many of them
     miss, so that a version that knows the garments has to choose (`models.training.teacher`).
-    None where there are no such photographs.
+    Yields the cuts of some photographs at a time: all of them are gigabytes. The same seed cuts
+    the same.
     """
     path = folder / STREET_FILE
     if each < 1 or not path.is_file():
-        return None
+        return
     types = coarse_types("street", label_set)
     places = _places(path)
     random = np.random.default_rng([seed, 2])
     cuts = _Cuts(label_set, height, width)
     table = pd.read_parquet(path)
     if "tags" not in table:
-        return None
+        return
     table = table[table["garments"].isna() & table["tags"].notna()]
     for done, (tags, data) in enumerate(zip(table["tags"], table["jpeg"], strict=True), 1):
-        try:
+        labels = [
+            label
+            for label in sorted(set(json.loads(tags)))
+            if label in types and len(places[label]) >= LEAST_BOXES
+        ]
+        drawn = [random.integers(len(places[label]), size=each) for label in labels]
+        with contextlib.suppress(PermanentError):  # a damaged photograph is left out
             picture = decode(data, min_side=10_000)
-        except PermanentError:
-            continue
-        size = np.array([picture.width, picture.height] * 2)
-        for label in sorted(set(json.loads(tags))):
-            if label not in types or len(places[label]) < LEAST_BOXES:
-                continue
-            drawn = random.integers(len(places[label]), size=each)
-            boxes = [tuple(np.array(places[label][number]) * size) for number in drawn]
-            cuts.add(picture, boxes, types[label])
+            size = np.array([picture.width, picture.height] * 2)
+            for label, numbers in zip(labels, drawn, strict=True):
+                boxes = [tuple(np.array(places[label][number]) * size) for number in numbers]
+                cuts.add(picture, boxes, types[label])
+        if (done % AT_ONCE == 0 or done == len(table)) and (found := cuts.views()):
+            yield found
+            cuts = _Cuts(label_set, height, width)
         if progress:
             progress(done, len(table))
-    return cuts.views()
 
 
 def _places(path: Path) -> dict[str, list[Box]]:

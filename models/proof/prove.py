@@ -92,7 +92,7 @@ def resembling(evidence: Evidence) -> dict[str, dict[str, Any]]:
         return fingerprint(pixels.tobytes(), Image.fromarray(pixels))
 
     with ThreadPoolExecutor() as threads:  # half a minute for 30,000 pictures, one after another
-        prints = list(threads.map(taken, rows.tolist(), chunksize=256))
+        prints = list(threads.map(taken, rows.tolist()))
     groups = group_duplicates(prints)
     seen = np.isin(groups[len(evidence.gallery) :], groups[: len(evidence.gallery)])
     right, known = answers.right["article_type"]

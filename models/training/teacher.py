@@ -63,33 +63,33 @@ def ask_teachers(
     return {a: found.astype(np.float16) for a, found in beliefs.items()}
 
 
-def likely_views(
-    folder: Path,
-    views: Views,
-    label_set: LabelSet,
-    keep: int = 2,
-    least: float = 0.3,
-    progress: Callable[[int, int], None] | None = None,
-) -> Views:
-    """Keep of each garment the views that a version believes most to show it.
+class Witness:
+    """A version that tells which cuts show the garment that they are said to show."""
 
-    At most `keep` of those whose right types have a probability of at least `least` (0..1):
-    others show something else. `progress` gets views done and all.
-    """
-    card = Card.load(folder)
-    backend = OpenVinoBackend(folder, threads=2, precision="bf16")
-    belief = np.empty(len(views.garment), dtype=np.float32)
-    for first in range(0, len(belief), BATCH):
-        part = slice(first, first + BATCH)
-        pixels = _at_size(views.pixels[part], card.height, card.width)
-        types = _probabilities(backend, pixels, card, label_set)["article_type"]
-        belief[part] = (types * views.right[part]).sum(axis=1)
-        if progress:
-            progress(min(first + BATCH, len(belief)), len(belief))
-    order = np.lexsort((-belief, views.garment))
-    firsts = np.searchsorted(views.garment[order], views.garment[order])
-    place = np.arange(len(order)) - firsts
-    return views.take(np.sort(order[(place < keep) & (belief[order] >= least)]))
+    def __init__(self, folder: Path, label_set: LabelSet) -> None:
+        self._card = Card.load(folder)
+        if self._card.labels() != label_set:
+            raise UsageError(f"{self._card.version} was trained on other labels")
+        self._labels = label_set
+        self._backend = OpenVinoBackend(folder, threads=2, precision="bf16")
+
+    def likely(self, views: Views, keep: int = 2, least: float = 0.3) -> NDArray[np.int64]:
+        """Return the rows of each garment's views that it believes most, in ascending order.
+
+        At most `keep` of a garment, of those whose right types have a probability of at least
+        `least` (0..1): others show something else.
+        """
+        belief = np.empty(len(views.garment), dtype=np.float32)
+        for first in range(0, len(belief), BATCH):
+            part = slice(first, first + BATCH)
+            pixels = _at_size(views.pixels[part], self._card.height, self._card.width)
+            types = _probabilities(self._backend, pixels, self._card, self._labels)["article_type"]
+            belief[part] = (types * views.right[part]).sum(axis=1)
+        order = np.lexsort((-belief, views.garment))
+        firsts = np.searchsorted(views.garment[order], views.garment[order])
+        place = np.arange(len(order)) - firsts
+        rows: NDArray[np.int64] = np.sort(order[(place < keep) & (belief[order] >= least)])
+        return rows
 
 
 def _probabilities(

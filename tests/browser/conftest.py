@@ -13,10 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from sqlalchemy import Engine
 
-from db.session import make_engine
 from tests.browser.console import console_environment, preview
 from tests.conftest import ROOT
-from tests.integration.rows import Waiting, insert_waiting, insert_world
+from tests.integration.rows import Waiting, insert_waiting
 
 CHROMIUM_ARGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
@@ -24,15 +23,6 @@ CHROMIUM_ARGS = [
 ]
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 SHOES = [["Casual Shoes", 0.51], ["Formal Shoes", 0.29], ["Sandals", 0.11], ["Heels", 0.04]]
-
-
-@pytest.fixture
-def owner(database_url: str) -> Iterator[Engine]:
-    """Fill the database; return an engine of one who may do everything."""
-    engine = make_engine(database_url)
-    insert_world(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

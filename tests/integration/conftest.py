@@ -12,16 +12,6 @@ from db import roles
 from db.session import make_engine
 from review.app import create_app
 from tests.integration.console import log_in, settings_for
-from tests.integration.rows import insert_world
-
-
-@pytest.fixture
-def owner(database_url: str) -> Iterator[Engine]:
-    """Fill the database; return an engine of one who may do everything."""
-    engine = make_engine(database_url)
-    insert_world(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -13,10 +14,12 @@ from sqlalchemy import Engine
 
 from db.queries.models import activate_model, get_active_model, register_model
 from db.session import transaction
+from errors import UsageError
 from models.card import default_version
 from tests.conftest import SAMPLES
 from worker.demo import _have_a_model
 from worker.settings import WorkerSettings
+from worker.setup import missing_weights
 from worker.supervisor import Supervisor
 
 Hangtag = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -75,6 +78,7 @@ def test_the_demo_takes_the_shipped_version(
         active_model=gone,
         weights=None,
         environment={"HANGTAG_DATABASE_URL": settings.require_url()},
+        embedded_database=True,
     )
     _have_a_model(cast(Supervisor, supervisor))
     with transaction(engine) as session:
@@ -82,3 +86,22 @@ def test_the_demo_takes_the_shipped_version(
     assert active is not None
     assert active.version == default_version()
     assert "no longer shipped" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_demo_switches_nothing_in_somebody_s_own_database(gone: str, engine: Engine) -> None:
+    supervisor = SimpleNamespace(active_model=gone, weights=None, embedded_database=False)
+    with pytest.raises(UsageError, match="model gone-1 is active, but"):
+        _have_a_model(cast(Supervisor, supervisor))
+    with transaction(engine) as session:
+        active = get_active_model(session)
+    assert active is not None
+    assert active.version == gone
+
+
+def test_without_any_version_here_the_list_is_named(gone: str, tmp_path: Path) -> None:
+    """What it recommends must be something that helps; and saying it must not fail."""
+    said = missing_weights(gone, tmp_path)
+    assert said is not None
+    assert "hangtag model list" in said
+    (tmp_path / "default").write_text(gone)
+    assert "model activate" not in str(missing_weights(gone, tmp_path))

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from models.data import Pictures, split_of
 from models.datasets.photos import PHOTO_SPLITS, STREET_FILE
-from models.datasets.views import JITTER, Views, boxed_views, tagged_views
+from models.datasets.views import JITTER, Views, boxed_views, join_views, tagged_views
 from models.labels import LabelSet
+from models.recipe import load_views
 from models.training.batches import Batches
 from models.training.material import Material
-from models.training.teacher import likely_views
-from tests.unit.tiny import HEIGHT, LOWER, UPPER, WIDTH, make_street, street_colour, write_photos
+from models.training.teacher import Witness
+from tests.unit.tiny import (
+    HEIGHT,
+    LOWER,
+    SETTINGS,
+    UPPER,
+    WIDTH,
+    make_street,
+    street_colour,
+    write_photos,
+)
 
 EACH = 3
 
@@ -38,8 +50,7 @@ def boxed(folder: Path, label_set: LabelSet) -> Views:
 
 @pytest.fixture(scope="module")
 def tagged(folder: Path, label_set: LabelSet) -> Views:
-    found = tagged_views(folder, label_set, HEIGHT, WIDTH, 8)
-    assert found is not None
+    [found] = tagged_views(folder, label_set, HEIGHT, WIDTH, 8)
     return found
 
 
@@ -112,8 +123,7 @@ def test_a_label_that_hardly_anyone_wears_is_not_cut(tmp_path: Path, label_set: 
     street = make_street()
     street.at[23, "tags"] = json.dumps(["t-shirt", "jeans", "hair"])
     write_photos(tmp_path, pd.DataFrame(), street)
-    found = tagged_views(tmp_path, label_set, HEIGHT, WIDTH, 2)
-    assert found is not None
+    [found] = tagged_views(tmp_path, label_set, HEIGHT, WIDTH, 2)
     assert found.garment.tolist() == [0, 0]
 
 
@@ -126,7 +136,7 @@ def test_where_nothing_can_be_cut_there_are_no_views(
     elif change == "no cuts":
         make_street().to_parquet(tmp_path / STREET_FILE)
     each = 0 if change == "no cuts" else 2
-    assert tagged_views(tmp_path, label_set, HEIGHT, WIDTH, each) is None
+    assert list(tagged_views(tmp_path, label_set, HEIGHT, WIDTH, each)) == []
     if change != "no tags":
         assert boxed_views(tmp_path, label_set, HEIGHT, WIDTH, each) is None
 
@@ -138,8 +148,7 @@ def test_a_damaged_photograph_is_left_out(
     more = street.iloc[[23]].copy()
     more["jpeg"] = b"not a picture"
     write_photos(tmp_path, pd.DataFrame(), pd.concat([street, more], ignore_index=True))
-    found = tagged_views(tmp_path, label_set, HEIGHT, WIDTH, 8)
-    assert found is not None
+    [found] = tagged_views(tmp_path, label_set, HEIGHT, WIDTH, 8)
     assert len(found.garment) == len(tagged.garment)
 
 
@@ -150,18 +159,34 @@ def test_a_teacher_keeps_the_views_that_it_believes_most(
     exported: Path, boxed: Views, label_set: LabelSet
 ) -> None:
     """At most so many a garment, none that it does not believe, in the order they came."""
-    two = likely_views(exported, boxed, label_set, keep=2, least=0.0)
-    assert np.bincount(two.garment).tolist() == [2] * (int(boxed.garment.max()) + 1)
-    one = likely_views(exported, boxed, label_set, keep=1, least=0.0)
-    for row, garment in enumerate(one.garment):
-        both = two.pixels[two.garment == garment]
-        assert any(np.array_equal(one.pixels[row], view) for view in both)
-    steps: list[tuple[int, int]] = []
-    none = likely_views(
-        exported, boxed, label_set, least=1.01, progress=lambda *step: steps.append(step)
+    witness = Witness(exported, label_set)
+    two, one, none = (
+        witness.likely(boxed, keep, least) for keep, least in ((2, 0.0), (1, 0.0), (2, 1.01))
     )
-    assert len(none.garment) == 0
-    assert steps[-1] == (len(boxed.garment), len(boxed.garment))
+    assert np.bincount(boxed.garment[two]).tolist() == [2] * (int(boxed.garment.max()) + 1)
+    assert set(one) < set(two)
+    assert boxed.garment[one].tolist() == sorted(set(boxed.garment.tolist()))
+    assert len(none) == 0
+
+
+def test_what_a_teacher_found_is_kept_for_the_run(
+    exported: Path, data_folder: Path, label_set: LabelSet, tmp_path: Path
+) -> None:
+    """A run that is gone on with asks nobody: the teacher may be gone."""
+    settings = replace(SETTINGS, views=2)
+    found = load_views(data_folder, tmp_path, label_set, settings, exported)
+    assert found is not None
+    boxed = 2 * 2 * len(training_photographs())
+    rows = load_file(tmp_path / "views.safetensors")["rows"]
+    assert len(found.garment) == boxed + len(rows)
+    again = load_views(data_folder, tmp_path, label_set, settings, tmp_path / "gone")
+    assert again is not None
+    assert np.array_equal(again.pixels, found.pixels)
+    assert np.array_equal(again.garment, found.garment)
+    without = load_views(data_folder, tmp_path / "other", label_set, settings)
+    assert without is not None
+    assert len(without.garment) == boxed
+    assert load_views(data_folder, tmp_path, label_set, replace(settings, views=0)) is None
 
 
 # Batches
@@ -175,7 +200,7 @@ def test_views_take_the_place_of_street_garments(
     pictures: Pictures, label_set: LabelSet, boxed: Views, tagged: Views
 ) -> None:
     """Each garment is shown as often as each phone picture, by one view or another."""
-    views = boxed.joined(tagged)
+    views = join_views([boxed, tagged])
     garments = int(views.garment.max()) + 1
     assert garments == int(boxed.garment.max()) + 3
     batches = make_batches(pictures, label_set, views)

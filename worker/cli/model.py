@@ -84,6 +84,15 @@ def train(
             "street_photos.parquet lie beside the products.",
         ),
     ] = 0.2,
+    views: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=16,
+            help="Cuts of each garment in street photographs; with --teacher also "
+            "of what they are only tagged with. 0 for none.",
+        ),
+    ] = 4,
     teacher: Annotated[
         list[str] | None,
         typer.Option(help="A version whose beliefs are learnt beside the labels; may be repeated."),
@@ -144,6 +153,7 @@ def train(
         frozen=3 if frozen is None and built is None else frozen or 0,
         split=split,
         photos=photos,
+        views=views,
         teachers=tuple(teacher or ()),
         distill=distill,
         seed=seed,

@@ -42,7 +42,7 @@ def tune(
     """
     require_train_extra("optuna")
     from models.datasets.photos import load_backgrounds
-    from models.recipe import load_all, parse_stages
+    from models.recipe import load_all, load_views, parse_stages
     from models.train import TrainSettings
     from models.training.material import Material
     from models.training.tune import tune as search
@@ -52,13 +52,20 @@ def tune(
     pictures, label_set = load_all(data, height, width)
     note(f"{len(pictures.ids):,} pictures; trials take minutes each and can be stopped any time")
 
+    settings = TrainSettings(stages=stages, frozen=frozen)
+
     def report(trial: Trial) -> None:
         print_json({"trial": trial.number, "score": round(trial.score, 4), **trial.settings})
 
     best = search(
-        Material(pictures, label_set, load_backgrounds(data, height, width)),
+        Material(
+            pictures,
+            label_set,
+            load_backgrounds(data, height, width),
+            views=load_views(data, study, label_set, settings),
+        ),
         study,
-        TrainSettings(stages=stages, frozen=frozen),
+        settings,
         trials,
         report,
     )
