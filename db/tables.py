@@ -143,6 +143,8 @@ class Prediction(Base):
         ForeignKey("model_versions.version"), primary_key=True
     )
     article_type: Mapped[str] = mapped_column(Text)
+    #: Of the tag, as published: on photographs the chance that a coarse label admits it (decision
+    #: 0009), which is more than the type's own probability in `top5`.
     confidence: Mapped[float] = mapped_column(REAL)
     decision: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)
@@ -241,8 +243,9 @@ class ReviewItem(Base):
     item: Mapped[int] = mapped_column(SmallInteger)
     model_version: Mapped[str] = mapped_column(ForeignKey("model_versions.version"))
     reason: Mapped[str] = mapped_column(Text)
-    #: [[label, confidence], …] of the five likeliest article types.
+    #: [[label, probability], …] of the five likeliest article types.
     suggested: Mapped[list[Any]] = mapped_column(JSONB)
+    #: Of the type that was not published, as in `predictions`.
     confidence: Mapped[float] = mapped_column(REAL)
     priority: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     status: Mapped[str] = mapped_column(Text, server_default=text("'open'"))
