@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,9 @@ class Card:
         return self.thresholds.get(domain, {})
 
     @property
-    def coarse(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """The coarse labels of each domain that has such: `types`, and how many `pictures`."""
-        found: Mapping[str, Sequence[Mapping[str, Any]]] = self.raw.get("coarse", {})
+    def coarse(self) -> Mapping[str, Mapping[str, Any]]:
+        """The coarse `labels` and the `temperature` of each domain that has such."""
+        found: Mapping[str, Mapping[str, Any]] = self.raw.get("coarse", {})
         return found
 
     def labels(self) -> LabelSet:

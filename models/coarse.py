@@ -8,16 +8,65 @@ little; how probable a label is that admits the chosen type, says what 'right' m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibrate import Floats
+from models.calibrate import Floats, softmax
 from models.labels import LabelSet
 
 #: For each attribute (labels, types): the chance that a label which admits a type admits the tag.
 Admitted: TypeAlias = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class CoarseDomain:
+    """What coarse labels admit in a domain, and the temperature that makes confidence honest there.
+
+    The temperature is on top of the article type's own: a network errs more on photographs than
+    it knows.
+    """
+
+    admitted: Admitted
+    temperature: float = 1.0
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], label_set: LabelSet) -> CoarseDomain:
+        """Read an entry of a card: `labels`, each with `types` and `pictures`; `temperature`."""
+        return cls(admitted(entry["labels"], label_set), entry.get("temperature", 1.0))
+
+    def confidence(
+        self, types: Floats, attribute: str, chosen: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the chance (N,) that a label admits the chosen ones (N,).
+
+        `types` (N, types) are the probabilities of the article types.
+        """
+        softened = np.log(np.maximum(types.astype(np.float64), 1e-12)) / self.temperature
+        found: NDArray[np.float64] = (softmax(softened) * self.admitted[attribute][chosen]).sum(1)
+        return found
+
+    def fitted(
+        self, types: Floats, chosen: NDArray[np.int64], right: NDArray[np.bool_]
+    ) -> CoarseDomain:
+        """Return it with the temperature under which confidences of types tell best what is right.
+
+        By negative log-likelihood, over pictures (N,) of a split of their own. Needs scipy.
+        """
+        from scipy.optimize import minimize_scalar
+
+        if not len(right) or right.all() or not right.any():
+            return self
+
+        def loss(log_temperature: float) -> float:
+            tried = replace(self, temperature=float(np.exp(log_temperature)))
+            chance = np.clip(tried.confidence(types, "article_type", chosen), 1e-6, 1 - 1e-6)
+            return float(-np.log(np.where(right, chance, 1 - chance)).mean())
+
+        best = minimize_scalar(loss, bounds=(-1, 2), method="bounded").x
+        return replace(self, temperature=float(np.exp(best)))
 
 
 def admitted(labels: Sequence[Mapping[str, Any]], label_set: LabelSet) -> Admitted:
@@ -54,7 +103,7 @@ def by_admission(
     probabilities: Mapping[str, Floats],
     chosen: Mapping[str, NDArray[np.int64]],
     looks: NDArray[np.str_],
-    coarse: Mapping[str, Admitted],
+    coarse: Mapping[str, CoarseDomain],
 ) -> dict[str, Floats]:
     """Return the confidence (N,) of each chosen label (N,), by what its domain's labels admit.
 
@@ -64,9 +113,9 @@ def by_admission(
     rows = np.arange(len(looks))
     found = {a: probabilities[a][rows, labels] for a, labels in chosen.items()}
     types = probabilities["article_type"]
-    for domain, chances in coarse.items():
+    for domain, known in coarse.items():
         there = np.flatnonzero(looks == domain)
-        for attribute in chances.keys() & found.keys():
-            chance = chances[attribute][chosen[attribute][there]]
-            found[attribute][there] = (types[there] * chance).sum(axis=1)
+        for attribute in known.admitted.keys() & found.keys():
+            numbers = chosen[attribute][there]
+            found[attribute][there] = known.confidence(types[there], attribute, numbers)
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats, softmax
 from models.card import Card, version_folder
-from models.coarse import Admitted, admitted, by_admission
+from models.coarse import CoarseDomain, by_admission
 from models.labels import DOMAINS, LabelSet
 from models.transforms import Pixels
 
@@ -40,7 +40,7 @@ class Predictor:
     def __init__(self, card: Card, backend: Backend) -> None:
         self.card = card
         self.labels: LabelSet = card.labels()
-        self.coarse = admitted_by(card, self.labels)
+        self.coarse = coarse_domains(card, self.labels)
         self._backend = backend
 
     @classmethod
@@ -99,7 +99,7 @@ def choose_labels(
     probabilities: Mapping[str, Floats],
     labels: LabelSet,
     looks: NDArray[np.str_],
-    coarse: Mapping[str, Admitted],
+    coarse: Mapping[str, CoarseDomain],
 ) -> Chosen:
     """Choose one label an attribute: its number (N,) and its confidence (N,).
 
@@ -119,9 +119,9 @@ def choose_labels(
     return {attribute: (chosen[attribute], confidence[attribute]) for attribute in chosen}
 
 
-def admitted_by(card: Card, labels: LabelSet) -> dict[str, Admitted]:
+def coarse_domains(card: Card, labels: LabelSet) -> dict[str, CoarseDomain]:
     """Return what the coarse labels of each domain admit, by a version's card."""
-    return {domain: admitted(found, labels) for domain, found in card.coarse.items()}
+    return {domain: CoarseDomain.of(entry, labels) for domain, entry in card.coarse.items()}
 
 
 def calibrated(

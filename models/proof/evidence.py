@@ -21,9 +21,9 @@ from models.data import Pictures, decode_all
 from models.datasets.rows import Progress
 from models.predictor import (
     Chosen,
-    admitted_by,
     calibrated,
     choose_labels,
+    coarse_domains,
     domains,
     fashion_scores,
 )
@@ -58,7 +58,7 @@ class Answers:
         outputs = infer_all(backend, pictures, rows)
         looks = domains(outputs)
         probabilities = calibrated(outputs, label_set, card.temperatures)
-        chosen = choose_labels(probabilities, label_set, looks, admitted_by(card, label_set))
+        chosen = choose_labels(probabilities, label_set, looks, coarse_domains(card, label_set))
         return cls(
             rows=rows,
             outputs=outputs,

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bootstrap import Bootstrap, ratio
-from models.calibrate import AcceptanceRule, Floats, try_threshold
+from models.calibrate import AcceptanceRule, Floats, try_threshold, upper_error
 from models.card import NEVER
 
-#: Shares of the allowed error that thresholds are chosen for, the strictest first.
-STRICTNESS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-#: Thresholds are tested at every so-manieth part of the pictures between the candidates.
+#: Thresholds are tested in steps of one in so many pictures.
 STEPS = 100
+#: The tests begin where the expected bound leaves this share of the allowed error free.
+ROOM = 0.5
 #: How sure certification is (0..1).
 CONFIDENCE = 0.95
 
@@ -63,32 +63,49 @@ def certified(
 ) -> list[float]:
     """Return thresholds that keep the promise at 95 %, the strictest first; none where none does.
 
-    The promise must be kept on each data set for itself. `select` chooses where the tests begin
-    and where they end; between, each step lets one more in a hundred pictures in. `certify` tests
-    the steps from the strictest on and stops at the first whose upper bound breaks the promise:
-    tests in a fixed order need no correction for their number (Angelopoulos et al., 'Learn then
-    test', 2021).
+    The promise must be kept on each data set for itself. `certify` tests thresholds in a fixed
+    order, each a step of a hundredth of the pictures laxer than the one before, and stops at the
+    first whose upper bound breaks the promise: then all that passed hold together without a
+    correction for their number (Angelopoulos et al., 'Learn then test', 2021). `select` says where
+    the tests begin, and keeps out those under which it and `certify` together err too often.
     """
-    confidence = np.concatenate([part.confidence for part in select.values()])
-    correct = np.concatenate([part.correct for part in select.values()])
-    chosen = [
-        threshold
-        for threshold in (
-            lowest_threshold(confidence, correct, share * (1 - promise)) for share in STRICTNESS
-        )
-        if threshold <= 1
+    steps = _steps(np.concatenate([part.confidence for part in certify.values()]))
+    if not steps or not all(len(part.confidence) for part in select.values()):
+        return []
+    expected = [
+        max(_expected_bound(step, select.get(name), part) for name, part in certify.items())
+        for step in steps
     ]
-    # So few right answers could not bound the error: a test of them would fail for certain. How
-    # many are accepted says nothing of how many are right, so that the order stays a fixed one.
-    least = math.ceil(math.log(1 - CONFIDENCE) / math.log(promise))
+    roomy = [step for step, bound in enumerate(expected) if bound <= ROOM * (1 - promise)]
+    first = roomy[0] if roomy else int(np.argmin(expected))
     passed: list[float] = []
-    for threshold in _steps(chosen, np.concatenate([p.confidence for p in certify.values()])):
-        if any((part.confidence >= threshold).sum() < least for part in certify.values()):
-            continue
+    for threshold in steps[first:]:
         if any(part.bounded(threshold).upper > 1 - promise for part in certify.values()):
             break
         passed.append(threshold)
-    return passed
+    everything = [*select.values(), *certify.values()]
+    return [threshold for threshold in passed if error(threshold, everything) <= 1 - promise]
+
+
+def error(threshold: float, parts: Sequence[Part]) -> float:
+    """Return the share of wrong ones among what a threshold accepts of several parts (0..1)."""
+    accepted = np.concatenate([part.confidence >= threshold for part in parts])
+    wrong = np.concatenate([~part.correct for part in parts])[accepted]
+    return float(wrong.mean()) if len(wrong) else 0.0
+
+
+def _expected_bound(threshold: float, select: Part | None, certify: Part) -> float:
+    """Bound the error that `certify` would show if it erred as often as `select` does.
+
+    The tests begin where this leaves room for errors that `select` did not show, or where it is
+    least: among few pictures one error breaks a promise that many would keep, and the first test
+    that fails ends all. What is asked of `certify` is how many it
+    accepts, never how many are right, so that the order of the tests stays a fixed one.
+    """
+    accepted = int((certify.confidence >= threshold).sum())
+    seen = None if select is None else try_threshold(threshold, select.confidence, select.correct)
+    share = seen.wrong / seen.accepted if seen and seen.accepted else 0.0
+    return upper_error(math.ceil(share * accepted), accepted)
 
 
 def loosest(passed: Sequence[float]) -> float:
@@ -96,27 +113,8 @@ def loosest(passed: Sequence[float]) -> float:
     return passed[-1] if passed else NEVER
 
 
-def _steps(chosen: Sequence[float], confidence: Floats) -> list[float]:
-    """Return thresholds from the strictest to the laxest of `chosen`, a step a hundredth.
-
-    The steps are confidences (N,) that occur; whether they were right plays no part in the order.
-    """
-    if not chosen:
-        return []
-    values = confidence[np.argsort(-confidence, kind="stable")]
-    first, last = (int((values >= edge).sum()) for edge in (max(chosen), min(chosen)))
-    between = values[np.arange(first, last, max(1, len(values) // STEPS))]
-    return sorted({*chosen, *(float(value) for value in between)}, reverse=True)
-
-
-def lowest_threshold(confidence: Floats, correct: NDArray[np.bool_], allowed: float) -> float:
-    """Return the lowest threshold whose share of wrong among the accepted is at most `allowed`.
-
-    Above 1 where there is none. What the luck of the choice is worth, certification sees.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    values = confidence[order]
-    wrong = np.cumsum(~correct[order]) / np.arange(1, len(order) + 1)
-    ends = np.append(values[1:] != values[:-1], True)  # a threshold cannot part equal confidences
-    good = np.flatnonzero((wrong <= allowed) & ends)
-    return float(values[good[-1]]) if len(good) else NEVER
+def _steps(confidence: Floats) -> list[float]:
+    """Return confidences (N,) that occur, a hundredth of the pictures apart, the highest first."""
+    values = np.sort(confidence)[::-1]
+    places = np.arange(0, len(values), max(1, len(values) // STEPS))
+    return sorted({float(value) for value in (*values[places], *values[-1:])}, reverse=True)

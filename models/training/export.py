@@ -22,8 +22,8 @@ from torch import nn
 
 from errors import UsageError
 from models.backends import Backend, OpenVinoBackend, Outputs, import_openvino
-from models.calibrate import fit_temperature
-from models.coarse import admitted
+from models.calibrate import Floats, fit_temperature
+from models.coarse import CoarseDomain
 from models.data import SPLITS, Pictures
 from models.datasets.rows import Progress
 from models.labels import LabelSet
@@ -185,18 +185,40 @@ def fit(outputs: Mapping[str, Outputs], pictures: Pictures, label_set: LabelSet)
             outputs["select"][attribute][known], targets[attribute][rows][known]
         )
     probabilities = {s: calibrated(o, label_set, temperatures) for s, o in outputs.items()}
-    labels = pictures.coarse_labels()
-    coarse = {domain: admitted(found, label_set) for domain, found in labels.items()}
+    coarse = fit_coarse(outputs["select"], probabilities["select"], pictures, label_set)
+    domains_of = {d: CoarseDomain.of(entry, label_set) for d, entry in coarse.items()}
     chosen = {
-        s: choose_labels(p, label_set, domains(outputs[s]), coarse)
+        s: choose_labels(p, label_set, domains(outputs[s]), domains_of)
         for s, p in probabilities.items()
     }
     return {
-        "coarse": labels,
+        "coarse": coarse,
         "temperatures": temperatures,
         "acceptance": fit_rules(outputs, chosen, pictures, label_set),
         "fashion": _fashion_scale(familiarity(outputs["select"])),
     }
+
+
+def fit_coarse(
+    outputs: Outputs, probabilities: Mapping[str, Floats], pictures: Pictures, label_set: LabelSet
+) -> dict[str, dict[str, Any]]:
+    """Describe the coarse labels of each domain for the card, and fit its temperature.
+
+    `outputs` and `probabilities` are those of the split `select`.
+    """
+    rows = pictures.indices("select")
+    looks, types = domains(outputs), probabilities["article_type"]
+    best = types.argmax(axis=1)
+    allowed = pictures.allowed(label_set)[rows]
+    found = {}
+    for domain, labels in pictures.coarse_labels().items():
+        used = (looks == domain) & (pictures.dataset[rows] == domain) & allowed.any(axis=1)
+        right = allowed[used, best[used]]
+        known = CoarseDomain.of({"labels": labels}, label_set).fitted(
+            types[used], best[used], right
+        )
+        found[domain] = {"labels": labels, "temperature": known.temperature}
+    return found
 
 
 def _fashion_scale(familiar: NDArray[np.floating[Any]]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from errors import UsageError
 from models.backends import Backend, OpenVinoBackend
 from models.card import Card
 from models.data import Pictures
-from models.predictor import admitted_by, calibrated, choose_labels, domains
+from models.predictor import calibrated, choose_labels, coarse_domains, domains
 from models.training.acceptance import fit_rules
 from models.training.export import infer_all
 
@@ -42,7 +42,7 @@ def with_promise(
     backend = backend or OpenVinoBackend(card.folder, threads=2)
     label_set = card.labels()
     outputs = {s: infer_all(backend, pictures, pictures.indices(s)) for s in SPLITS}
-    coarse = admitted_by(card, label_set)
+    coarse = coarse_domains(card, label_set)
     chosen = {
         s: choose_labels(calibrated(o, label_set, card.temperatures), label_set, domains(o), coarse)
         for s, o in outputs.items()

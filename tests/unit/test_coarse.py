@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.coarse import admitted, by_admission
+from models.coarse import CoarseDomain, admitted, by_admission
 from models.data import Pictures
 from models.labels import LabelSet
 from models.predictor import choose_labels
@@ -34,6 +34,7 @@ COARSE = [
     {"types": ["Not known here"], "pictures": 5},
 ]
 SHIRTS, SHOES, TOPS, TSHIRTS = range(4)
+DOMAIN = CoarseDomain.of({"labels": COARSE}, LABELS)
 
 
 def test_a_type_stands_for_the_labels_that_admit_it() -> None:
@@ -64,7 +65,7 @@ def test_belief_spread_over_types_that_no_label_tells_apart_is_confidence() -> N
     types = np.array([[0.1, 0.0, 0.5, 0.4], [0.1, 0.0, 0.5, 0.4]])
     probabilities = {"article_type": types, **{a: types @ m for a, m in LABELS.summing.items()}}
     looks = np.array(["street", "catalogue"])
-    chosen = choose_labels(probabilities, LABELS, looks, {"street": admitted(COARSE, LABELS)})
+    chosen = choose_labels(probabilities, LABELS, looks, {"street": DOMAIN})
     labels, confidence = chosen["article_type"]
     assert labels.tolist() == [TOPS, TOPS]
     assert confidence == pytest.approx([0.5 + 0.4 * 30 / 40, 0.5])
@@ -76,9 +77,7 @@ def test_attributes_that_coarse_labels_say_nothing_of_keep_their_probability() -
     types = np.array([[0.2, 0.0, 0.8, 0.0]])
     probabilities = {"article_type": types, "base_colour": colours}
     chosen = {"article_type": np.array([TOPS]), "base_colour": np.array([0])}
-    found = by_admission(
-        probabilities, chosen, np.array(["phone"]), {"phone": admitted(COARSE, LABELS)}
-    )
+    found = by_admission(probabilities, chosen, np.array(["phone"]), {"phone": DOMAIN})
     assert found["base_colour"].tolist() == [0.7]
     assert found["article_type"] == pytest.approx([0.8])
 
@@ -88,7 +87,7 @@ def test_confidences_by_coarse_labels_are_probabilities() -> None:
     types = random.dirichlet(np.full(4, 0.3), 200)
     probabilities = {"article_type": types, **{a: types @ m for a, m in LABELS.summing.items()}}
     looks = np.full(200, "phone")
-    chosen = choose_labels(probabilities, LABELS, looks, {"phone": admitted(COARSE, LABELS)})
+    chosen = choose_labels(probabilities, LABELS, looks, {"phone": DOMAIN})
     known = np.isin(chosen["article_type"][0], [TOPS, TSHIRTS])
     assert (chosen["article_type"][1] >= types.max(axis=1) - 1e-6)[known].all()
     assert not chosen["article_type"][1][~known].any()
@@ -108,3 +107,20 @@ def test_a_card_lists_the_labels_of_training_photographs(pictures: Pictures) -> 
         ("Tshirts",),
         ("Backpacks", "Handbags"),
     }
+
+
+def test_the_temperature_of_a_domain_makes_its_confidence_honest() -> None:
+    """The network is surer than it is right; on a split of its own that is put straight."""
+    random = np.random.default_rng(1)
+    logits = random.normal(0, 2, (4000, 4))
+    logits[:, [SHIRTS, SHOES]] -= 3
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    sharp = np.exp(3 * logits) / np.exp(3 * logits).sum(axis=1, keepdims=True)
+    chosen = sharp.argmax(axis=1)
+    chance = CoarseDomain(DOMAIN.admitted).confidence(honest, "article_type", chosen)
+    right = random.random(4000) < chance
+    fitted = DOMAIN.fitted(sharp, chosen, right)
+    assert fitted.temperature == pytest.approx(3, rel=0.15)
+    found = fitted.confidence(sharp, "article_type", chosen)
+    assert np.abs(found - chance).mean() < 0.02
+    assert DOMAIN.fitted(sharp[:5], chosen[:5], np.ones(5, bool)).temperature == 1.0
