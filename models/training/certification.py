@@ -67,7 +67,7 @@ def certified(
     order, each a step of a hundredth of the pictures laxer than the one before, and stops at the
     first whose upper bound breaks the promise: then all that passed hold together without a
     correction for their number (Angelopoulos et al., 'Learn then test', 2021). `select` says where
-    the tests begin, and keeps out those under which it and `certify` together err too often.
+    the tests begin, and keeps out those that break the promise there.
     """
     steps = _steps(np.concatenate([part.confidence for part in certify.values()]))
     if not steps or not all(len(part.confidence) for part in select.values()):
@@ -83,14 +83,16 @@ def certified(
         if any(part.bounded(threshold).upper > 1 - promise for part in certify.values()):
             break
         passed.append(threshold)
-    everything = [*select.values(), *certify.values()]
-    return [threshold for threshold in passed if error(threshold, everything) <= 1 - promise]
+    return [
+        threshold
+        for threshold in passed
+        if all(error(threshold, part) <= 1 - promise for part in select.values())
+    ]
 
 
-def error(threshold: float, parts: Sequence[Part]) -> float:
-    """Return the share of wrong ones among what a threshold accepts of several parts (0..1)."""
-    accepted = np.concatenate([part.confidence >= threshold for part in parts])
-    wrong = np.concatenate([~part.correct for part in parts])[accepted]
+def error(threshold: float, part: Part) -> float:
+    """Return the share of wrong ones among what a threshold accepts (0..1)."""
+    wrong = ~part.correct[part.confidence >= threshold]
     return float(wrong.mean()) if len(wrong) else 0.0
 
 
