@@ -39,7 +39,9 @@ def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> Non
     """Start, hand in, wait, show, and serve until Ctrl-C (or stop)."""
     paths = _pictures(images)
     supervisor = Supervisor(data_dir, load_settings(), workers=1, console_port=port)
-    console.print("[bold]Hangtag[/] starts PostgreSQL, Valkey, a worker and the console …")
+    for line in supervisor.not_ours():
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print("[bold]Hangtag[/] starts what it needs: servers, a worker and the console …")
     supervisor.start()
     try:
         _have_a_model(supervisor)
@@ -198,17 +200,25 @@ def _print_similar(
 
 
 def _serve(supervisor: Supervisor) -> None:
-    """Give the demo's operator a new password and run until Ctrl-C."""
-    password = random_password()
-    engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
-    with transaction(engine) as session:
-        upsert_password(session, DEMO_OPERATOR, hash_password(password))
-    engine.dispose()
+    """Give the demo's operator a new password and run until Ctrl-C.
+
+    In somebody's own database nobody gets an account from a demo.
+    """
     console.print(
-        f"\nReview what the model was unsure of: [bold]{supervisor.console_url}[/]\n"
-        f"  name [bold]{DEMO_OPERATOR}[/], password [bold]{password}[/] (of this start)",
-        highlight=False,
+        f"\nReview what the model was unsure of: [bold]{supervisor.console_url}[/]", highlight=False
     )
+    if supervisor.embedded_database:
+        password = random_password()
+        engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
+        with transaction(engine) as session:
+            upsert_password(session, DEMO_OPERATOR, hash_password(password))
+        engine.dispose()
+        console.print(
+            f"  name [bold]{DEMO_OPERATOR}[/], password [bold]{password}[/] (of this start)",
+            highlight=False,
+        )
+    else:
+        console.print("  with an account of its own: hangtag operator add NAME", highlight=False)
     console.print(
         f"In other terminals: {env_hint(supervisor.data_dir)}\nCtrl-C ends everything.",
         highlight=False,

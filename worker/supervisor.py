@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import OPERATOR, WORKER
 from errors import UsageError
@@ -156,6 +159,19 @@ class Supervisor:
         self._lock = lock
         self._state.unlink(missing_ok=True)  # of a predecessor that was killed
         (self.data_dir / "logs").mkdir(exist_ok=True)
+
+    def not_ours(self) -> list[str]:
+        """Say, a line each, which servers the environment names: nothing is embedded for them."""
+        named = {
+            "HANGTAG_DATABASE_URL": self._settings.database_url,
+            "HANGTAG_BROKER_URL": self._settings.broker_url,
+        }
+        return [
+            f"{name} is set: {_without_password(url)} is used, and none of our own "
+            f"(unset {name} to start one)"
+            for name, url in named.items()
+            if url
+        ]
 
     @property
     def embedded_database(self) -> bool:
@@ -298,3 +314,10 @@ def free_port(wanted: int) -> tuple[int, IO[str]]:
             except OSError:
                 lock.close()
     raise UsageError(f"no free port from {wanted} on; name another with --port")
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string()
+    except ArgumentError:  # whoever connects says what is wrong with it
+        return "what it names"

@@ -1,6 +1,7 @@
 """Certification: the least confidence that keeps a promise, bounded at 95 %.
 
-Candidates come from the split `select`; `certify` tests them; `test` is not read here.
+The split `certify` tests thresholds; `select` says where the tests begin, and keeps out those that
+break the promise there; `test` is not read here.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ def _expected_bound(threshold: float, select: Part | None, certify: Part) -> flo
 
     The tests begin where this leaves room for errors that `select` did not show, or where it is
     least: among few pictures one error breaks a promise that many would keep, and the first test
-    that fails ends all. What is asked of `certify` is how many it
-    accepts, never how many are right, so that the order of the tests stays a fixed one.
+    that fails ends all. What is asked of `certify` is how many it accepts, never how many are
+    right, so that the order of the tests stays a fixed one.
     """
     accepted = int((certify.confidence >= threshold).sum())
     seen = None if select is None else try_threshold(threshold, select.confidence, select.correct)

@@ -12,6 +12,7 @@ from pathlib import Path
 from models.card import WEIGHTS, default_version
 from tests.conftest import SAMPLES, run_sql
 from worker.settings import WorkerSettings
+from worker.supervisor import Supervisor
 
 Hangtag = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -77,3 +78,31 @@ def test_a_model_version_is_switched_and_switched_back(
     missing = hangtag("model", "activate", "nothing", HANGTAG_WEIGHTS=str(weights))
     assert missing.returncode != 0
     assert missing.stderr.count("\n") == 1
+
+
+def test_an_empty_argument_is_not_the_current_folder(hangtag: Hangtag) -> None:
+    """A shell's empty variable must not hand in whatever lies around."""
+    done = hangtag("submit", "")
+    assert done.returncode == 2
+    assert "an argument is empty" in done.stderr
+    assert done.stdout == ""
+
+
+def test_similar_names_the_label_that_was_probably_meant(hangtag: Hangtag) -> None:
+    picture = str(SAMPLES / "polo_green.jpg")
+    done = hangtag("similar", picture, "--sub-category", "Shoez")
+    assert done.returncode == 2
+    assert "there is no sub_category 'Shoez'; did you mean Shoes" in done.stderr
+    lower = hangtag("similar", picture, "--article-type", "shirts")
+    assert "did you mean Shirts" in lower.stderr
+    assert hangtag("similar", picture, "--article-type", "Shirts").returncode == 0
+
+
+def test_an_installation_says_which_servers_are_not_its_own(tmp_path: Path) -> None:
+    """Without the password; and it says how to have one of its own."""
+    settings = WorkerSettings(database_url="postgresql://me:secret@db.example/hangtag")
+    [line] = Supervisor(tmp_path, settings, 1, 8080).not_ours()
+    assert "HANGTAG_DATABASE_URL is set: postgresql://me:***@db.example/hangtag is used" in line
+    assert "unset HANGTAG_DATABASE_URL" in line
+    odd = WorkerSettings(broker_url="nonsense")
+    assert "HANGTAG_BROKER_URL" in Supervisor(tmp_path, odd, 1, 8080).not_ours()[0]

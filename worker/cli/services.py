@@ -55,6 +55,8 @@ def up(
     quiet_logs()
     end_on_signals()
     supervisor = Supervisor(data_dir, load_settings(), workers, port)
+    for line in supervisor.not_ours():
+        note(line)
     supervisor.start()
     try:
         note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,7 @@ import typer
 from sqlalchemy import Engine
 
 from db.queries.embeddings import get_embedding, list_similar
-from db.queries.models import get_active_model
+from db.queries.models import get_active_model, list_labels
 from db.queries.tags import list_tags
 from db.queries.uploads import (
     Submitted,
@@ -105,6 +107,8 @@ def _sort_out(things: list[str]) -> tuple[list[Path], list[str], int]:
     failed = 0
     for thing in things:
         path = Path(thing)
+        if not thing:  # an empty variable of a shell; it would be the current folder
+            raise UsageError("an argument is empty; for the current folder write .")
         if "://" in thing:
             uris.append(thing)
         elif path.is_dir():
@@ -244,6 +248,10 @@ def similar(
     """
     settings = load_settings()
     engine = make_engine(settings.require_url())
+    with transaction(engine) as session:
+        for attribute, label in (("article_type", article_type), ("sub_category", sub_category)):
+            if label is not None:
+                check_label(attribute, label, list_labels(session, attribute))
     path = Path(what)
     leave_out = None
     vector: str | None
@@ -276,6 +284,16 @@ def similar(
     with transaction(engine) as session:
         for row in list_similar(session, vector, count, article_type, sub_category, leave_out):
             print_json(asdict(row))
+
+
+def check_label(attribute: str, label: str, known: Sequence[str]) -> None:
+    """Raise UsageError where a label is none, with those that are written nearly so."""
+    if label in known:
+        return
+    by_lower = {name.lower(): name for name in known}
+    near = [by_lower[name] for name in difflib.get_close_matches(label.lower(), by_lower, 3)]
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise UsageError(f"there is no {attribute} {label!r}{hint}")
 
 
 def parse_id(value: str, otherwise: str = "not an upload's id") -> uuid.UUID:
