@@ -144,7 +144,7 @@ class Prediction(Base):
     )
     article_type: Mapped[str] = mapped_column(Text)
     #: Of the tag, as published: on photographs the chance that a coarse label admits it (decision
-    #: 0009), which is more than the type's own probability in `top5`.
+    #: 0009).
     confidence: Mapped[float] = mapped_column(REAL)
     decision: Mapped[str] = mapped_column(Text)
     reason: Mapped[str | None] = mapped_column(Text)

@@ -19,6 +19,8 @@ from models.labels import LabelSet
 
 #: For each attribute (labels, types): the chance that a label which admits a type admits the tag.
 Admitted: TypeAlias = Mapping[str, NDArray[np.float32]]
+#: The most that is said of a tag which no label admits: a person decides.
+EVEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,23 +32,44 @@ class CoarseDomain:
     """
 
     admitted: Admitted
+    #: For each attribute (types, labels): 1 where a type belongs to a label.
+    belongs: Admitted
     temperature: float = 1.0
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], label_set: LabelSet) -> CoarseDomain:
         """Read an entry of a card: `labels`, each with `types` and `pictures`; `temperature`."""
-        return cls(admitted(entry["labels"], label_set), entry.get("temperature", 1.0))
+        return cls(
+            admitted(entry["labels"], label_set),
+            membership(label_set),
+            entry.get("temperature", 1.0),
+        )
+
+    def softened(self, types: Floats) -> NDArray[np.float64]:
+        """Return probabilities (N, types) of article types at the domain's temperature."""
+        logs = np.log(np.maximum(types.astype(np.float64), 1e-12))
+        return softmax(logs / self.temperature).astype(np.float64)
 
     def confidence(
         self, types: Floats, attribute: str, chosen: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return the chance (N,) that a label admits the chosen ones (N,).
 
-        `types` (N, types) are the probabilities of the article types.
+        `types` (N, types) are the probabilities of the article types. Of a tag that no label
+        admits nothing is known: it has its own probability, and no more than an even chance.
         """
-        softened = np.log(np.maximum(types.astype(np.float64), 1e-12)) / self.temperature
-        found: NDArray[np.float64] = (softmax(softened) * self.admitted[attribute][chosen]).sum(1)
+        softened = self.softened(types)
+        own = (softened @ self.belongs[attribute])[np.arange(len(chosen)), chosen]
+        chance = (softened * self.admitted[attribute][chosen]).sum(axis=1)
+        found: NDArray[np.float64] = np.where(
+            self.knows(attribute, chosen), chance, np.minimum(own, EVEN)
+        )
         return found
+
+    def knows(self, attribute: str, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which tags (N,) some label admits."""
+        known: NDArray[np.bool_] = self.admitted[attribute][chosen].sum(axis=1) > 0
+        return known
 
     def fitted(
         self, types: Floats, chosen: NDArray[np.int64], right: NDArray[np.bool_]
@@ -57,6 +80,8 @@ class CoarseDomain:
         """
         from scipy.optimize import minimize_scalar
 
+        known = self.knows("article_type", chosen)
+        types, chosen, right = types[known], chosen[known], right[known]
         if not len(right) or right.all() or not right.any():
             return self
 
@@ -67,6 +92,12 @@ class CoarseDomain:
 
         best = minimize_scalar(loss, bounds=(-1, 2), method="bounded").x
         return replace(self, temperature=float(np.exp(best)))
+
+
+def membership(label_set: LabelSet) -> Admitted:
+    """Tell of the article type and its categories which types (types, labels) belong to a label."""
+    types = len(label_set.names["article_type"])
+    return {"article_type": np.eye(types, dtype=np.float32), **label_set.summing}
 
 
 def admitted(labels: Sequence[Mapping[str, Any]], label_set: LabelSet) -> Admitted:
@@ -86,11 +117,7 @@ def admitted(labels: Sequence[Mapping[str, Any]], label_set: LabelSet) -> Admitt
     stands_for = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
     alone = total == 0
     found: dict[str, NDArray[np.float32]] = {}
-    own: dict[str, NDArray[np.float32]] = {
-        "article_type": np.eye(len(index), dtype=np.float32),
-        **label_set.summing,
-    }
-    for attribute, belongs in own.items():
+    for attribute, belongs in membership(label_set).items():
         admits = (members @ belongs > 0).astype(np.float64)  # (coarse labels, labels)
         chance = admits.T @ stands_for
         chance[:, alone] = belongs.T[:, alone]

@@ -22,7 +22,7 @@ class Prediction:
     """What a model says of one picture.
 
     `tags[attribute]` is (label, confidence), see `choose_labels`; `top5` the likeliest article
-    types with their calibrated probabilities;
+    types, the tag with its confidence, the others with their calibrated probabilities;
     `fashion_score` 0..1, low for what is no fashion item; `embedding` float32 (256,), unit
     length; `domain` one of `labels.DOMAINS`, what the picture looks like.
     """
@@ -68,7 +68,7 @@ class Predictor:
         return [
             Prediction(
                 tags=self._tags(chosen, row),
-                top5=self._top5(probabilities["article_type"][row]),
+                top5=self._top5(probabilities["article_type"][row], chosen, row, str(looks[row])),
                 fashion_score=float(scores[row]),
                 embedding=outputs["embedding"][row],
                 domain=str(looks[row]),
@@ -86,9 +86,17 @@ class Predictor:
             for a, (numbers, confidence) in chosen.items()
         }
 
-    def _top5(self, types: Floats) -> list[tuple[str, float]]:
+    def _top5(
+        self, types: Floats, chosen: Chosen, row: int, domain: str
+    ) -> list[tuple[str, float]]:
+        """List the likeliest types: the tag with its confidence, the others' probabilities."""
         names = self.labels.names["article_type"]
-        return [(names[i], float(types[i])) for i in np.argsort(-types, kind="stable")[:5]]
+        order = np.argsort(-types, kind="stable")[:5]
+        if domain in self.coarse:
+            types = self.coarse[domain].softened(types[None])[0]
+        values = [float(types[i]) for i in order]
+        first = min(1.0, float(chosen["article_type"][1][row]))
+        return [(names[i], v) for i, v in zip(order, [first, *values[1:]], strict=True)]
 
 
 #: For each attribute the number of the chosen label (N,) and its confidence (N,).

@@ -55,10 +55,10 @@ def up(
     quiet_logs()
     end_on_signals()
     supervisor = Supervisor(data_dir, load_settings(), workers, port)
-    for line in supervisor.not_ours():
-        note(line)
     supervisor.start()
     try:
+        for line in supervisor.not_ours():
+            note(line)
         note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")
         note(f"In other terminals: {env_hint(data_dir)}")
         note("Ctrl-C ends it.")
