@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine, make_url
@@ -13,11 +13,17 @@ from sqlalchemy.orm import Session
 from errors import HangtagError, TransientError, UsageError
 
 
-def make_engine(url: str, pool_size: int = 1, role: str | None = None) -> Engine:
+def make_engine(
+    url: str,
+    pool_size: int = 1,
+    role: str | None = None,
+    limits: Mapping[str, str] | None = None,
+) -> Engine:
     """Return an engine on `url`; it connects when first used.
 
     With `role` every connection takes on that role, for servers where one login serves all
-    (the embedded one). Raises UsageError on a malformed URL.
+    (the embedded one). `limits` are settings of each connection, e.g. {"lock_timeout": "5s"}.
+    Raises UsageError on a malformed URL.
     """
     try:
         parsed = make_url(url)
@@ -32,6 +38,7 @@ def make_engine(url: str, pool_size: int = 1, role: str | None = None) -> Engine
     options = " ".join(
         [*([given] if isinstance(given, str) else given), "-c application_name=hangtag"]
         + ([f"-c role={role}"] if role else [])
+        + [f"-c {name}={value}" for name, value in (limits or {}).items()]
     )
     return create_engine(
         parsed.set(drivername="postgresql+psycopg2").difference_update_query(["options"]),

@@ -200,14 +200,65 @@ class Embedding(Base):
 
 
 class Operator(Base):
-    """A person who reviews."""
+    """A person who reviews; a lead sees the audit trail and reopens decisions, too."""
 
     __tablename__ = "operators"
+    __table_args__ = (CheckConstraint("role in ('operator', 'lead')", name="role"),)
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     password_hash: Mapped[str] = mapped_column(Text)
     active: Mapped[bool] = mapped_column(server_default=text("true"))
     created_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=NOW)
+    role: Mapped[str] = mapped_column(Text, server_default=text("'operator'"))
+
+
+class ConsoleSession(Base):
+    """An operator who is logged in; the cookie holds a token, this row its SHA-256."""
+
+    __tablename__ = "console_sessions"
+    __table_args__ = (Index(None, "expires_at"),)
+
+    token_hash: Mapped[str] = mapped_column(Text, primary_key=True)
+    operator: Mapped[str] = mapped_column(ForeignKey("operators.name"))
+    created_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=NOW)
+    expires_at: Mapped[dt.datetime] = mapped_column(Timestamp)
+
+
+class LoginAttempt(Base):
+    """How many log-ins failed in a row, a key of the throttle; it holds no name in clear."""
+
+    __tablename__ = "login_attempts"
+    __table_args__ = (Index(None, "last_at"),)
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer)
+    last_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=NOW)
+    blocked_until: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+
+
+class AuditEntry(Base):
+    """Who did what and when in the console and with accounts; append-only by a trigger."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("audit_log_actor_idx", "actor", text("id desc")),
+        Index("audit_log_action_idx", "action", text("id desc")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=NOW)
+    #: The operator who acted; null where a program or an administrator did.
+    actor: Mapped[str | None] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    #: Whom or what it was done to: an operator's name, a label, a review item.
+    subject: Mapped[str | None] = mapped_column(Text)
+    upload_id: Mapped[uuid.UUID | None] = mapped_column(UUID)
+    review_item_id: Mapped[int | None] = mapped_column(BigInteger)
+    #: Where a log-in came from.
+    address: Mapped[str | None] = mapped_column(Text)
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    #: The login of the database that wrote the entry; nobody can choose it.
+    login: Mapped[str] = mapped_column(Text, server_default=text("session_user"))
 
 
 class ReviewItem(Base):
@@ -258,14 +309,34 @@ class ReviewItem(Base):
 class Preview(Base):
     """The picture an operator sees: a JPEG that the worker drew anew, never the sender's file.
 
-    It goes when the review item is decided.
+    Decided, it is kept until `kept_until`, so that a lead may reopen the decision.
     """
 
     __tablename__ = "previews"
+    __table_args__ = (
+        Index(
+            "previews_kept_idx",
+            "kept_until",
+            postgresql_where=text("kept_until is not null"),
+        ),
+    )
 
     upload_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("uploads.id"), primary_key=True)
     item: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     jpeg: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_until: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+
+
+class Withdrawn(Base):
+    """What 'no fashion item' took away, as JSON: given back where the decision is reopened."""
+
+    __tablename__ = "withdrawn"
+    __table_args__ = (Index("withdrawn_kept_idx", "kept_until"),)
+
+    review_item_id: Mapped[int] = mapped_column(ForeignKey("review_items.id"), primary_key=True)
+    tags: Mapped[list[Any]] = mapped_column(JSONB)
+    vectors: Mapped[list[Any]] = mapped_column(JSONB)
+    kept_until: Mapped[dt.datetime] = mapped_column(Timestamp)
 
 
 class Decision(Base):

@@ -52,6 +52,9 @@ def serve() -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Log-ins are counted by address, so nobody else may say what theirs is.
+        proxy_headers=bool(settings.console_proxies),
+        forwarded_allow_ips=settings.console_proxies,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     with contextlib.suppress(KeyboardInterrupt):

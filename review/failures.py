@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from errors import HangtagError, TransientError, UsageError
 from review.pages import render, wants_json
 from review.security import HEADERS
-from review.sessions import CsrfMismatch, LoginRequired
+from review.sessions import CsrfMismatch, LeadsOnly, LoginRequired
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ def add_error_pages(app: FastAPI) -> None:
     """Give each kind of error its page."""
     app.add_exception_handler(LoginRequired, ask_to_log_in)
     app.add_exception_handler(CsrfMismatch, refuse_form)
+    app.add_exception_handler(LeadsOnly, refuse_operator)
     app.add_exception_handler(UsageError, refuse_request)
     app.add_exception_handler(TransientError, database_away)
     app.add_exception_handler(RequestValidationError, not_found)
@@ -52,6 +53,11 @@ def ask_to_log_in(request: Request, error: Exception) -> Response:
 def refuse_form(request: Request, error: Exception) -> Response:
     """Answer a form that this session did not hand out."""
     return _answer(request, 403, "This page is out of date", error)
+
+
+def refuse_operator(request: Request, error: Exception) -> Response:
+    """Answer an operator who asks for what leads alone may."""
+    return _answer(request, 403, "For leads", error)
 
 
 def refuse_request(request: Request, error: Exception) -> Response:

@@ -11,7 +11,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from db.queries.reviews import ReviewItem
+from db.queries.audit import Entry
+from db.queries.reviews import Held, ReviewItem
 from review.service import Turn
 
 HERE = Path(__file__).resolve().parent
@@ -21,6 +22,26 @@ STATIC = HERE / "static"
 REASONS = {
     "below_threshold": "The model is not sure enough of the article type.",
     "not_fashion": "The model thinks that this is not a fashion item.",
+    "reopened": "You reopened the decision on this picture.",
+}
+
+#: What the audit trail says, by action.
+ACTION_WORDS = {
+    "login": "logged in",
+    "login_failed": "failed to log in",
+    "logout": "logged out",
+    "decide": "decided",
+    "skip": "skipped",
+    "release": "released a claim",
+    "reopen": "reopened a decision",
+    "operator_added": "account added",
+    "operator_password": "password changed",
+    "operator_promoted": "made a lead",
+    "operator_demoted": "no lead any more",
+    "operator_disabled": "account disabled",
+    "operator_enabled": "account enabled",
+    "operator_removed": "account removed",
+    "operator_unlocked": "waits lifted",
 }
 
 templates = Jinja2Templates(HERE / "templates")
@@ -31,6 +52,7 @@ def _digest(name: str) -> str:
 
 
 # The address changes with the file, so browsers may keep what they have.
+templates.env.globals["action_words"] = ACTION_WORDS
 templates.env.globals["assets"] = {
     path.name: f"/static/{path.name}?v={_digest(path.name)}" for path in sorted(STATIC.iterdir())
 }
@@ -87,6 +109,36 @@ def describe_item(item: ReviewItem) -> dict[str, Any]:
         "source": item.source,
         "external_id": item.external_id or str(item.upload_id),
         "waited": f"waiting for {duration(dt.datetime.now(dt.UTC) - item.created_at)}",
+    }
+
+
+def describe_entry(entry: Entry) -> dict[str, Any]:
+    """Return a line of the audit trail in words; who acted without an account is the login."""
+    about = entry.subject or ""
+    if entry.action == "decide":
+        about += f" (model: {entry.detail.get('suggested', '')})"
+    elif entry.action == "login_failed":
+        about = entry.subject or "a name that nobody has"
+    return {
+        "at": entry.at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        "who": entry.actor or ("" if entry.action == "login_failed" else f"{entry.login} (SQL)"),
+        "what": ACTION_WORDS.get(entry.action, entry.action),
+        "about": about,
+        "item": entry.review_item_id,
+        "address": entry.address or "",
+        "reopenable": entry.reopenable,
+    }
+
+
+def describe_held(held: Held) -> dict[str, Any]:
+    """Return a claim in words."""
+    left = held.lease_until - dt.datetime.now(dt.UTC)
+    return {
+        "id": held.id,
+        "operator": held.operator,
+        "source": held.source,
+        "external_id": held.external_id or str(held.upload_id),
+        "left": f"{duration(left)} left" if left > dt.timedelta() else "ran out",
     }
 
 

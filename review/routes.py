@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from db.queries.logins import TooManyAttempts
 from db.queries.reviews import ReviewConflict
 from errors import UsageError
 from review.failures import comes_from_elsewhere, enter_again
+from review.fields import Fields, ItemId
+from review.logins import Devices, in_words
 from review.pages import describe_turn, render, wants_json
 from review.service import Turn
-from review.sessions import LoggedIn, Service, begin_session, check_csrf, csrf_token
+from review.sessions import LoggedIn, Service, begin_session, csrf_token, end_session
 
 router = APIRouter()
 
-ItemId = Annotated[int, Path(ge=1, lt=2**63)]
 NOT_FASHION = "not_fashion"
-
-
-async def read_fields(request: Request) -> dict[str, str]:
-    """Return a request's fields, sent as a form or as JSON; the CSRF token is checked.
-
-    Raises CsrfMismatch, and UsageError where the body cannot be read.
-    """
-    if request.headers.get("content-type", "").startswith("application/json"):
-        fields = _text_fields(await request.body())
-    else:
-        async with request.form(max_files=0) as form:
-            fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    check_csrf(request, request.headers.get("x-csrf-token") or fields.get("csrf", ""))
-    return fields
-
-
-def _text_fields(body: bytes) -> dict[str, str]:
-    try:
-        decoded = json.loads(body)
-    except ValueError as error:
-        raise UsageError("the request is not JSON") from error
-    if not isinstance(decoded, dict):
-        raise UsageError("the request is not a JSON object")
-    return {name: value for name, value in decoded.items() if isinstance(value, str)}
-
-
-Fields = Annotated[dict[str, str], Depends(read_fields)]
+MOST_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -68,19 +43,43 @@ def show_login(request: Request) -> Response:
 
 @router.post("/login")
 def log_in(request: Request, fields: Fields, service: Service) -> Response:
-    """Start a session where name and password fit; say no more than that they do not."""
-    name = fields.get("name", "").strip()
-    operator = service.log_in(name, fields.get("password", ""))
-    if operator is None:
-        return render(request, "login.html", 401, csrf=csrf_token(request), name=name, failed=True)
-    begin_session(request, operator)
-    return RedirectResponse("/", 303)
+    """Start a session where name and password fit; say no more than that they do not.
+
+    After too many attempts the answer is the same for a name that nobody has.
+    """
+    name = fields.get("name", "").strip()[:MOST_NAME_LENGTH]
+    devices: Devices = request.app.state.devices
+    try:
+        found = service.log_in(name, fields.get("password", ""), devices.visitor(request, name))
+    except TooManyAttempts as error:
+        return _refuse_log_in(
+            request,
+            429,
+            name,
+            f"Too many attempts. Try again in {in_words(error.wait_seconds)}.",
+            {"Retry-After": f"{error.wait_seconds:.0f}"},
+        )
+    if found is None:
+        return _refuse_log_in(
+            request, 401, name, "Name and password do not fit together. Please try again."
+        )
+    begin_session(request, found)
+    response = RedirectResponse("/", 303)
+    devices.remember(request, response, found.operator.name)
+    return response
+
+
+def _refuse_log_in(
+    request: Request, status: int, name: str, fault: str, headers: dict[str, str] | None = None
+) -> Response:
+    csrf = csrf_token(request)
+    return render(request, "login.html", status, headers, csrf=csrf, name=name, fault=fault)
 
 
 @router.post("/logout")
-def log_out(request: Request, fields: Fields) -> Response:
-    """End the session."""
-    request.session.clear()
+def log_out(request: Request, fields: Fields, service: Service) -> Response:
+    """End the session, here and in the database."""
+    end_session(request, service)
     return RedirectResponse("/login", 303)
 
 
@@ -96,6 +95,7 @@ def show_next(request: Request, operator: LoggedIn, service: Service) -> Respons
         "review.html",
         **view,
         operator=operator.name,
+        leads=operator.leads,
         csrf=csrf_token(request),
         article_types=service.list_article_types(),
         notice=request.session.pop("notice", None),

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import threading
+import hashlib
+import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
 
 from db.passwords import verify_password
+from db.queries.audit import insert_entry
+from db.queries.logins import begin_attempt, delete_old_attempts, forgive_attempts
 from db.queries.models import list_labels
-from db.queries.operators import Operator, get_operator
+from db.queries.operators import (
+    Operator,
+    delete_session,
+    get_operator,
+    get_session_operator,
+    insert_session,
+)
 from db.queries.reviews import (
     ReviewItem,
     claim_next_review_item,
@@ -19,9 +28,7 @@ from db.queries.reviews import (
     mark_skipped,
 )
 from db.session import transaction
-
-# argon2 takes 64 MiB a check, by design: a flood of log-ins must not take the memory with it.
-_password_checks = threading.BoundedSemaphore(2)
+from review.logins import Visitor, checking_a_password, limits_for, own_keys
 
 
 @dataclass(frozen=True)
@@ -35,27 +42,66 @@ class Turn:
     waiting: int
 
 
+@dataclass(frozen=True)
+class LogIn:
+    """An operator whose password fitted, and the token of the session that began."""
+
+    operator: Operator
+    token: str
+
+
+def hash_token(token: str) -> str:
+    """Return what the database knows of a session's token, from which nobody gets the token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 class ReviewService:
     """The actions, on one database."""
 
-    def __init__(self, engine: Engine, lease_seconds: float) -> None:
+    def __init__(self, engine: Engine, lease_seconds: float, session_hours: float) -> None:
         self.engine = engine
         self.lease_seconds = lease_seconds
+        self.session_hours = session_hours
 
-    def log_in(self, name: str, password: str) -> Operator | None:
-        """Return the active operator whom name and password fit; as slow where there is none."""
-        operator = self.get_operator(name)
-        with _password_checks:
+    def log_in(self, name: str, password: str, visitor: Visitor) -> LogIn | None:
+        """Begin a session of the active operator whom name and password fit.
+
+        As slow where there is none. Raises TooManyAttempts where the next attempt has to wait.
+        """
+        limits = limits_for(name, visitor)
+        with checking_a_password():
+            with transaction(self.engine) as session:
+                begin_attempt(session, limits)
+                known = get_operator(session, name)
+            operator = known if known and known.active else None
             fits = verify_password(password, operator.password_hash if operator else None)
-        return operator if fits else None
-
-    def get_operator(self, name: str) -> Operator | None:
-        """Return an operator who may work, or None."""
-        if "\0" in name:  # text that PostgreSQL cannot hold
-            return None
         with transaction(self.engine) as session:
-            operator = get_operator(session, name)
-        return operator if operator and operator.active else None
+            if operator is None or not fits:
+                # A name that nobody has may be a password that went into the wrong field.
+                subject = known.name if known else None
+                insert_entry(
+                    session, "login_failed", None, subject=subject, address=visitor.address
+                )
+                return None
+            token = secrets.token_urlsafe(32)
+            own = own_keys(limits)
+            forgive_attempts(session, own, [one.key for one in limits if one.key not in own])
+            delete_old_attempts(session)
+            insert_session(session, hash_token(token), operator.name, self.session_hours)
+            insert_entry(session, "login", operator.name, address=visitor.address)
+        return LogIn(operator, token)
+
+    def log_out(self, token: str) -> None:
+        """End a session for good; a copy of its cookie is worth nothing from now on."""
+        with transaction(self.engine) as session:
+            name = delete_session(session, hash_token(token))
+            if name is not None:
+                insert_entry(session, "logout", name)
+
+    def get_operator(self, token: str) -> Operator | None:
+        """Return the operator whose session this is and who may work, or None."""
+        with transaction(self.engine) as session:
+            return get_session_operator(session, hash_token(token))
 
     def next_turn(self, operator: str) -> Turn:
         """Claim the operator's next item, the one they hold already first."""
@@ -78,6 +124,7 @@ class ReviewService:
         """Put an item back and claim the next. Raises ReviewConflict as `decide` does."""
         with transaction(self.engine) as session:
             mark_skipped(session, item_id, operator)
+            insert_entry(session, "skip", operator, review_item_id=item_id)
             item = claim_next_review_item(session, operator, self.lease_seconds)
             return Turn(item, count_open(session))
 

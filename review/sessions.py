@@ -11,13 +11,19 @@ from fastapi import Depends, Request
 
 from db.queries.operators import Operator
 from errors import HangtagError
-from review.service import ReviewService
+from review.service import LogIn, ReviewService
 
 
 class LoginRequired(HangtagError):
     """There is no session, it ran out, or its operator may no longer work."""
 
     code = "login_required"
+
+
+class LeadsOnly(HangtagError):
+    """An operator asked for what only a lead may."""
+
+    code = "leads_only"
 
 
 class CsrfMismatch(HangtagError):
@@ -35,12 +41,20 @@ def get_service(request: Request) -> ReviewService:
 Service = Annotated[ReviewService, Depends(get_service)]
 
 
-def begin_session(request: Request, operator: Operator) -> None:
+def begin_session(request: Request, found: LogIn) -> None:
     """Start an operator's session; nothing of an earlier one is kept."""
     request.session.clear()
-    request.session["operator"] = operator.name
-    request.session["stamp"] = password_stamp(request, operator)
+    request.session["token"] = found.token
+    request.session["stamp"] = password_stamp(request, found.operator)
     request.session["csrf"] = secrets.token_urlsafe(24)
+
+
+def end_session(request: Request, service: Service) -> None:
+    """End the session: its cookie goes, and copies of it are worth nothing."""
+    token = request.session.get("token")
+    if token:
+        service.log_out(token)
+    request.session.clear()
 
 
 def csrf_token(request: Request) -> str:
@@ -62,7 +76,8 @@ def require_operator(request: Request, service: Service) -> Operator:
 
     Asks the database each time, so that an account that was closed is closed at once.
     """
-    operator = service.get_operator(request.session.get("operator", ""))
+    token = request.session.get("token")
+    operator = service.get_operator(token) if token else None
     stamp = str(request.session.get("stamp", ""))
     if operator is None or not secrets.compare_digest(password_stamp(request, operator), stamp):
         raise LoginRequired("please log in")
@@ -70,6 +85,16 @@ def require_operator(request: Request, service: Service) -> Operator:
 
 
 LoggedIn = Annotated[Operator, Depends(require_operator)]
+
+
+def require_lead(operator: LoggedIn) -> Operator:
+    """Return the lead who is logged in. Raises LoginRequired, and LeadsOnly for others."""
+    if not operator.leads:
+        raise LeadsOnly("only a lead may do that")
+    return operator
+
+
+Lead = Annotated[Operator, Depends(require_lead)]
 
 
 def check_csrf(request: Request, token: str) -> None:

@@ -25,6 +25,10 @@ class ReviewSettings(DatabaseSettings):
         le=65535,
         description="port the console listens on; 0 takes any free one",
     )
+    console_proxies: str = Field(
+        default="",
+        description="addresses of proxies, comma between them, whose X-Forwarded-For is believed",
+    )
     console_lease_seconds: float = Field(
         default=300,
         gt=0,

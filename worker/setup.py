@@ -42,6 +42,7 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
     try:
         with transaction(engine) as session:
             session.execute(text("SELECT hangtag_data.set_database()"))
+            session.execute(text("SELECT hangtag_data.limit_readers()"))
         folder = weights or WEIGHTS
         return register_folder(engine, version_folder(default_version(folder), folder))
     finally:

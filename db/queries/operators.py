@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+OPERATOR = "operator"
+LEAD = "lead"
+
+_COLUMNS = "name, password_hash, active, role"
 
 
 @dataclass(frozen=True)
@@ -15,33 +21,31 @@ class Operator:
     name: str
     password_hash: str
     active: bool
+    role: str
+
+    @property
+    def leads(self) -> bool:
+        """Whether the operator is a lead."""
+        return self.role == LEAD
 
 
 def get_operator(session: Session, name: str) -> Operator | None:
     """Return an operator by name, or None."""
     row = session.execute(
-        text("SELECT name, password_hash, active FROM hangtag_data.operators WHERE name = :name"),
+        text(f"SELECT {_COLUMNS} FROM hangtag_data.operators WHERE name = :name"),  # noqa: S608 (constant)
         {"name": name},
     ).first()
     return Operator(*row) if row else None
 
 
-def list_operators(session: Session) -> list[Operator]:
-    """List all operators by name."""
-    rows = session.execute(
-        text("SELECT name, password_hash, active FROM hangtag_data.operators ORDER BY name")
-    )
-    return [Operator(*row) for row in rows]
-
-
-def insert_operator(session: Session, name: str, password_hash: str) -> bool:
+def insert_operator(session: Session, name: str, password_hash: str, role: str) -> bool:
     """Add an operator; false where the name is taken."""
     row = session.execute(
         text(
-            "INSERT INTO hangtag_data.operators (name, password_hash) VALUES (:name, :hash) "
-            "ON CONFLICT (name) DO NOTHING RETURNING name"
+            "INSERT INTO hangtag_data.operators (name, password_hash, role) "
+            "VALUES (:name, :hash, :role) ON CONFLICT (name) DO NOTHING RETURNING name"
         ),
-        {"name": name, "hash": password_hash},
+        {"name": name, "hash": password_hash, "role": role},
     ).first()
     return row is not None
 
@@ -55,3 +59,82 @@ def upsert_password(session: Session, name: str, password_hash: str) -> None:
         ),
         {"name": name, "hash": password_hash},
     )
+
+
+def update_operator(
+    session: Session, name: str, role: str | None = None, active: bool | None = None
+) -> Operator | None:
+    """Change what is not None; return the account, or None where there is none."""
+    row = session.execute(
+        text(
+            "UPDATE hangtag_data.operators SET role = coalesce(:role, role), "  # noqa: S608 (constant)
+            f"active = coalesce(:active, active) WHERE name = :name RETURNING {_COLUMNS}"
+        ),
+        {"name": name, "role": role, "active": active},
+    ).first()
+    return Operator(*row) if row else None
+
+
+# Sessions of the console -------------------------------------------------------------------
+
+
+def insert_session(session: Session, token_hash: str, name: str, hours: float) -> None:
+    """Begin an operator's session; those that ran out go."""
+    session.execute(text("DELETE FROM hangtag_data.console_sessions WHERE expires_at < now()"))
+    session.execute(
+        text(
+            "INSERT INTO hangtag_data.console_sessions (token_hash, operator, expires_at) "
+            "VALUES (:token_hash, :name, now() + make_interval(secs => :seconds))"
+        ),
+        {"token_hash": token_hash, "name": name, "seconds": hours * 3600},
+    )
+
+
+def get_session_operator(session: Session, token_hash: str) -> Operator | None:
+    """Return the active operator of a session that has not run out, or None."""
+    row = session.execute(
+        text(
+            "SELECT o.name, o.password_hash, o.active, o.role "
+            "FROM hangtag_data.console_sessions AS s "
+            "JOIN hangtag_data.operators AS o ON o.name = s.operator "
+            "WHERE s.token_hash = :token_hash AND s.expires_at > now() AND o.active"
+        ),
+        {"token_hash": token_hash},
+    ).first()
+    return Operator(*row) if row else None
+
+
+def delete_session(session: Session, token_hash: str) -> str | None:
+    """End a session; return whose it was, or None where it had ended."""
+    name: str | None = session.execute(
+        text(
+            "DELETE FROM hangtag_data.console_sessions WHERE token_hash = :token_hash "
+            "RETURNING operator"
+        ),
+        {"token_hash": token_hash},
+    ).scalar()
+    return name
+
+
+@dataclass(frozen=True)
+class Account:
+    """An operator as `hangtag operator list` shows one."""
+
+    name: str
+    role: str
+    active: bool
+    created_at: dt.datetime
+    last_login: dt.datetime | None
+
+
+def list_accounts(session: Session) -> list[Account]:
+    """List all operators by name, with their last log-in."""
+    rows = session.execute(
+        text(
+            "SELECT o.name, o.role, o.active, o.created_at, "
+            "(SELECT a.at FROM hangtag_data.audit_log AS a WHERE a.actor = o.name "
+            "AND a.action = 'login' ORDER BY a.id DESC LIMIT 1) AS last_login "
+            "FROM hangtag_data.operators AS o ORDER BY o.name"
+        )
+    )
+    return [Account(*row) for row in rows]

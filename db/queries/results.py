@@ -196,7 +196,8 @@ def _upsert_previews(session: Session, results: Sequence[Result]) -> None:
             INSERT INTO hangtag_data.previews (upload_id, item, jpeg)
             SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
                 CAST(:jpegs AS bytea[]))
-            ON CONFLICT (upload_id, item) DO UPDATE SET jpeg = excluded.jpeg
+            ON CONFLICT (upload_id, item) DO UPDATE
+            SET jpeg = excluded.jpeg, kept_until = NULL
             """
         ),
         {**_keys(results), "jpegs": [r.preview for r in results]},

@@ -1,4 +1,4 @@
-"""Review items and decisions: claim, decide, skip."""
+"""Review items and decisions: claim, decide, skip, release, reopen."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from errors import HangtagError, UsageError
+
+#: How long a decision can be reopened: its picture, and what it withdrew, are kept so long.
+KEPT_DAYS = 7
 
 
 class ReviewConflict(HangtagError):
@@ -109,7 +112,7 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
 
     The label is published as the operator's tag, the categories above it follow; a picture
     that shows no fashion item loses its tags and its vector. The same decision by the same
-    operator twice is one decision.
+    operator twice is one decision. What is needed to reopen it is kept for KEPT_DAYS.
     Raises ReviewConflict where the operator no longer holds the item, UsageError where the
     label is unknown.
     """
@@ -158,10 +161,11 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
         {"id": item.upload_id, "item": item.item},
     )
     if label is None:
-        _withdraw_tags(session, item.upload_id, item.item)
+        _withdraw_tags(session, item_id, item.upload_id, item.item)
     else:
         _publish_decision(session, item.upload_id, item.item, label)
     _close(session, item_id, item.upload_id, item.item)
+    _forget_kept(session)
 
 
 def _same_decision(session: Session, item_id: int, operator: str, label: str | None) -> bool:
@@ -217,12 +221,27 @@ def _publish_decision(session: Session, upload_id: uuid.UUID, item: int, label: 
     )
 
 
-def _withdraw_tags(session: Session, upload_id: uuid.UUID, item: int) -> None:
-    for table in ("tags", "embeddings"):
-        session.execute(
-            text(f"DELETE FROM hangtag_data.{table} WHERE upload_id = :id AND item = :item"),  # noqa: S608 (constant)
-            {"id": upload_id, "item": item},
-        )
+def _withdraw_tags(session: Session, item_id: int, upload_id: uuid.UUID, item: int) -> None:
+    """Take tags and vectors away; they are kept aside as long as the decision can be reopened."""
+    session.execute(
+        text(
+            """
+            WITH tag AS (
+                DELETE FROM hangtag_data.tags WHERE upload_id = :upload_id AND item = :item
+                RETURNING *
+            ), vector AS (
+                DELETE FROM hangtag_data.embeddings WHERE upload_id = :upload_id AND item = :item
+                RETURNING generation, embedding, article_type, sub_category, master_category
+            )
+            INSERT INTO hangtag_data.withdrawn (review_item_id, tags, vectors, kept_until)
+            SELECT :id,
+                (SELECT coalesce(jsonb_agg(to_jsonb(tag)), '[]') FROM tag),
+                (SELECT coalesce(jsonb_agg(to_jsonb(vector)), '[]') FROM vector),
+                now() + make_interval(days => :days)
+            """
+        ),
+        {"id": item_id, "upload_id": upload_id, "item": item, "days": KEPT_DAYS},
+    )
 
 
 def _close(session: Session, item_id: int, upload_id: uuid.UUID, item: int) -> None:
@@ -237,8 +256,11 @@ def _close(session: Session, item_id: int, upload_id: uuid.UUID, item: int) -> N
         {"id": item_id},
     )
     session.execute(
-        text("DELETE FROM hangtag_data.previews WHERE upload_id = :id AND item = :item"),
-        {"id": upload_id, "item": item},
+        text(
+            "UPDATE hangtag_data.previews SET kept_until = now() + make_interval(days => :days) "
+            "WHERE upload_id = :id AND item = :item"
+        ),
+        {"id": upload_id, "item": item, "days": KEPT_DAYS},
     )
     session.execute(
         text(
@@ -250,6 +272,89 @@ def _close(session: Session, item_id: int, upload_id: uuid.UUID, item: int) -> N
         ),
         {"id": upload_id},
     )
+
+
+def _forget_kept(session: Session) -> None:
+    """Delete what was kept long enough, a little with each decision."""
+    session.execute(
+        text(
+            """
+            DELETE FROM hangtag_data.previews WHERE (upload_id, item) IN (
+                SELECT p.upload_id, p.item FROM hangtag_data.previews AS p
+                WHERE p.kept_until < now() AND NOT EXISTS (
+                    SELECT FROM hangtag_data.review_items AS i
+                    WHERE i.upload_id = p.upload_id AND i.item = p.item AND i.status = 'open')
+                ORDER BY p.kept_until LIMIT 20 FOR UPDATE SKIP LOCKED)
+            """
+        )
+    )
+    session.execute(
+        text(
+            """
+            DELETE FROM hangtag_data.withdrawn WHERE review_item_id IN (
+                SELECT review_item_id FROM hangtag_data.withdrawn
+                WHERE kept_until < now() ORDER BY kept_until LIMIT 20 FOR UPDATE SKIP LOCKED)
+            """
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Held:
+    """An open item that an operator holds."""
+
+    id: int
+    operator: str
+    source: str
+    external_id: str | None
+    upload_id: uuid.UUID
+    lease_until: dt.datetime
+
+
+def list_held(session: Session) -> list[Held]:
+    """List the items that operators hold, the longest held first."""
+    rows = session.execute(
+        text(
+            """
+            SELECT i.id, i.claimed_by, u.source, u.external_id, i.upload_id, i.lease_until
+            FROM hangtag_data.review_items AS i
+            JOIN hangtag_data.uploads AS u ON u.id = i.upload_id
+            WHERE i.status = 'open' AND i.claimed_by IS NOT NULL
+            ORDER BY i.lease_until, i.id LIMIT 200
+            """
+        )
+    )
+    return [Held(*row) for row in rows]
+
+
+def release_review_item(session: Session, item_id: int, holder: str) -> uuid.UUID:
+    """Take an item from the operator who holds it; return its upload.
+
+    Raises ReviewConflict where that operator does not hold it any more.
+    """
+    upload_id: uuid.UUID | None = session.execute(
+        text(
+            "UPDATE hangtag_data.review_items SET claimed_by = NULL, lease_until = NULL "
+            "WHERE id = :id AND status = 'open' AND claimed_by = :holder RETURNING upload_id"
+        ),
+        {"id": item_id, "holder": holder},
+    ).scalar()
+    if upload_id is None:
+        raise ReviewConflict(f"{holder} does not hold this picture any more")
+    return upload_id
+
+
+def reopen_review_item(session: Session, item_id: int, lead: str, lease_seconds: float) -> int:
+    """Put a decided item before a lead once more, as a new item that they hold; return its id.
+
+    Raises (through `transaction`) UsageError where it is not decided, was reopened already, or
+    its picture is not kept any more, and for an operator who is no lead.
+    """
+    new_id: int = session.execute(
+        text("SELECT hangtag_data.reopen_review_item(:id, :lead, :lease_seconds)"),
+        {"id": item_id, "lead": lead, "lease_seconds": lease_seconds},
+    ).scalar_one()
+    return new_id
 
 
 def get_preview(session: Session, item_id: int, operator: str) -> bytes | None:

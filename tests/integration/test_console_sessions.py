@@ -58,6 +58,34 @@ def test_log_out_ends_the_session(ada: TestClient) -> None:
     assert ada.get("/").headers["location"] == "/login"
 
 
+def test_a_copy_of_the_cookie_is_worth_nothing_after_the_log_out(ada: TestClient) -> None:
+    copied = {"Cookie": f"hangtag_session={ada.cookies['hangtag_session']}"}
+    ada.post("/logout", data={"csrf": token(ada, "/")})
+    with TestClient(ada.app, follow_redirects=False) as thief:
+        assert thief.get("/", headers=copied).headers["location"] == "/login"
+
+
+def test_a_session_in_use_ends_after_its_hours_as_well(ada: TestClient, owner: Engine) -> None:
+    """Each answer may renew the cookie; what counts is when the operator logged in."""
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE hangtag_data.console_sessions SET expires_at = now()"))
+    assert ada.get("/").headers["location"] == "/login"
+
+
+def test_a_session_that_was_planted_before_the_log_in_stays_nobodys(client: TestClient) -> None:
+    token(client)
+    planted = {"Cookie": f"hangtag_session={client.cookies['hangtag_session']}"}
+    log_in(client)
+    with TestClient(client.app, follow_redirects=False) as attacker:
+        assert attacker.get("/", headers=planted).headers["location"] == "/login"
+
+
+def test_the_database_holds_no_token(ada: TestClient, owner: Engine) -> None:
+    hashed = scalar(owner, "SELECT token_hash FROM hangtag_data.console_sessions")
+    assert len(hashed) == 64
+    assert hashed not in ada.cookies["hangtag_session"]
+
+
 def test_logging_in_starts_a_new_session_with_a_new_csrf_token(client: TestClient) -> None:
     before = token(client)
     log_in(client)
@@ -94,7 +122,14 @@ def test_the_cookie_is_hidden_from_scripts_and_stays_on_this_site(client: TestCl
 def test_the_cookie_is_for_https_only_where_that_is_set(owner: Engine, database_url: str) -> None:
     app = create_app(settings_for(database_url, console_secure_cookie=True))
     with TestClient(app, base_url="https://testserver", follow_redirects=False) as client:
-        assert "; secure" in log_in(client).headers["set-cookie"].lower()
+        cookies = log_in(client).headers.get_list("set-cookie")
+        # The prefix: no other host of the domain can plant one.
+        assert sorted(cookie.partition("=")[0] for cookie in cookies) == [
+            "__Host-hangtag_device",
+            "__Host-hangtag_session",
+        ]
+        assert all("; secure" in cookie.lower() for cookie in cookies)
+        assert all("domain" not in cookie.lower() for cookie in cookies)
 
 
 def test_a_cookie_that_was_changed_or_signed_elsewhere_leads_to_the_log_in(

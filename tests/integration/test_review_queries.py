@@ -245,7 +245,6 @@ def test_a_decision_files_the_vector_and_closes_the_upload(owner: Engine, engine
         ).one()
     assert tuple(vector) == ("Casual Shoes", "Shoes", "Footwear")
     assert status_of(owner, waiting) == ("tagged", "decided")
-    assert count(owner, "previews") == 0
 
 
 def test_a_decision_is_logged_beside_what_the_model_had_said(owner: Engine, engine: Engine) -> None:

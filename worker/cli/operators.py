@@ -1,7 +1,8 @@
-"""`hangtag operator`: accounts of the people who review."""
+"""`hangtag operator`: accounts of the people who review; `hangtag audit`: what was done."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import sys
 from typing import Annotated
@@ -9,7 +10,17 @@ from typing import Annotated
 import typer
 
 from db.passwords import MIN_LENGTH, hash_password, random_password
-from db.queries.operators import insert_operator, list_operators, upsert_password
+from db.queries.audit import ACTIONS, insert_entry, list_entries
+from db.queries.logins import account_prefixes, delete_attempts
+from db.queries.operators import (
+    LEAD,
+    OPERATOR,
+    get_operator,
+    insert_operator,
+    list_accounts,
+    update_operator,
+    upsert_password,
+)
 from db.session import make_engine, transaction
 from errors import UsageError
 from worker.cli.output import print_json
@@ -21,6 +32,7 @@ operator_app = typer.Typer(help="Accounts for the review console.")
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.add_typer(operator_app, name="operator")
+    app.command("audit")(audit)
 
 
 @operator_app.command("add")
@@ -32,10 +44,13 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Give an existing operator a new password.")
     ] = False,
+    lead: Annotated[
+        bool, typer.Option("--lead", help="A lead: sees the audit trail, reopens decisions.")
+    ] = False,
 ) -> None:
     """Add an operator. Asks for the password; never takes it as an argument.
 
-    Example: hangtag operator add mira
+    Example: hangtag operator add mira --lead
     """
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
         raise UsageError(f"{name!r}: a name has 1 to 64 letters, digits, dots, dashes, underscores")
@@ -44,9 +59,12 @@ def add(
     with transaction(engine) as session:
         if replace:
             upsert_password(session, name, hashed)
-        elif not insert_operator(session, name, hashed):
+            if lead:
+                update_operator(session, name, role=LEAD)
+        elif not insert_operator(session, name, hashed, LEAD if lead else OPERATOR):
             raise UsageError(f"there is an operator {name}; --replace gives a new password")
-    print_json({"operator": name})
+        account = get_operator(session, name)
+    print_json({"operator": name, "role": account.role if account else None})
 
 
 def _ask(from_stdin: bool) -> str:
@@ -79,5 +97,113 @@ def listing() -> None:
     """
     engine = make_engine(load_settings().require_url())
     with transaction(engine) as session:
-        for one in list_operators(session):
-            print_json({"operator": one.name, "active": one.active})
+        accounts = list_accounts(session)
+    for one in accounts:
+        print_json(
+            {
+                "operator": one.name,
+                "active": one.active,
+                "role": one.role,
+                "last_login": one.last_login,
+            }
+        )
+
+
+NameArgument = Annotated[str, typer.Argument(help="The operator's name.")]
+
+
+@operator_app.command("promote")
+def promote(name: NameArgument) -> None:
+    """Make an operator a lead.
+
+    Example: hangtag operator promote mira
+    """
+    _change(name, role=LEAD)
+
+
+@operator_app.command("demote")
+def demote(name: NameArgument) -> None:
+    """Make a lead an operator.
+
+    Example: hangtag operator demote mira
+    """
+    _change(name, role=OPERATOR)
+
+
+@operator_app.command("disable")
+def disable(name: NameArgument) -> None:
+    """Close an account; its sessions end at once, its decisions stay.
+
+    Example: hangtag operator disable mira
+    """
+    _change(name, active=False)
+
+
+@operator_app.command("enable")
+def enable(name: NameArgument) -> None:
+    """Open an account again.
+
+    Example: hangtag operator enable mira
+    """
+    _change(name, active=True)
+
+
+@operator_app.command("unlock")
+def unlock(name: NameArgument) -> None:
+    """Lift the waits after failed log-ins, for this account.
+
+    Example: hangtag operator unlock mira
+    """
+    with transaction(make_engine(load_settings().require_url())) as session:
+        if get_operator(session, name) is None:
+            raise UsageError(f"there is no operator {name}; hangtag operator list shows all")
+        delete_attempts(session, account_prefixes(name))
+        insert_entry(session, "operator_unlocked", None, subject=name)
+    print_json({"operator": name, "unlocked": True})
+
+
+def _change(name: str, role: str | None = None, active: bool | None = None) -> None:
+    with transaction(make_engine(load_settings().require_url())) as session:
+        changed = update_operator(session, name, role, active)
+    if changed is None:
+        raise UsageError(f"there is no operator {name}; hangtag operator list shows all")
+    print_json({"operator": name, "active": changed.active, "role": changed.role})
+
+
+#: Entries that one query of `hangtag audit` fetches.
+PAGE_SIZE = 500
+
+
+def audit(
+    operator: Annotated[
+        str | None, typer.Option(help="What this operator did, and what was done to the account.")
+    ] = None,
+    action: Annotated[str | None, typer.Option(help="One of: " + ", ".join(ACTIONS))] = None,
+    since: Annotated[
+        dt.datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="From then on, UTC."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="The newest so many; 0: all.")
+    ] = 100,
+) -> None:
+    """Print the audit trail, the newest first, a JSON line each.
+
+    Example: hangtag audit --operator mira --since 2026-11-01
+    """
+    if action is not None and action not in ACTIONS:
+        raise UsageError(f"there is no action {action}; there are {', '.join(ACTIONS)}")
+    start = since.replace(tzinfo=dt.UTC) if since else None
+    engine = make_engine(load_settings().require_url())
+    before, left = None, limit or None
+    while True:
+        size = PAGE_SIZE if left is None else min(left, PAGE_SIZE)
+        with transaction(engine) as session:
+            entries = list_entries(session, size, before, operator, action, start)
+        for one in entries:
+            row = {name: value for name, value in vars(one).items() if name != "reopenable"}
+            print_json({**row, "at": one.at.isoformat()})
+        left = None if left is None else left - len(entries)
+        if len(entries) < size or left == 0:
+            return
+        before = entries[-1].id
