@@ -8,6 +8,7 @@ const REQUEST_MS = 15000;
 const POLL_MS = 4000;
 const TOAST_MS = 2500;
 const SLOW_MS = 800;
+const RETRY_MS = 8000; // the longest wait before a decision is sent again
 const BOUNCE_MS = 200; // the same key twice within this time is a slip of the finger
 
 const byId = (id) => document.getElementById(id);
@@ -26,6 +27,7 @@ const keys = byId("keys");
 let itemId = review.dataset.item ? Number(review.dataset.item) : null;
 let leaseEnds = Date.now() + 1000 * Number(review.dataset.leaseSeconds);
 let busy = false; // a request is under way
+let hurry = null; // a decision waits to be sent again; calling this sends it now
 let seen = false; // the picture stands on the screen, or cannot be shown at all
 let lastKey = { key: "", at: 0 };
 let toastTimer = 0;
@@ -62,27 +64,47 @@ async function call(path, body) {
   return { status: response.status, answer: await response.json() };
 }
 
+/** Do something with the item; what could not be sent is kept and sent again until it is saved. */
 async function act(action, body, button) {
+  if (hurry) return hurry(); // a key while we wait to send again: send at once
   if (busy || itemId === null || (action === "decide" && !seen)) return;
   busy = true;
   review.setAttribute("aria-busy", "true");
   button?.classList.add("chosen");
   const slow = setTimeout(() => say("Saving…"), SLOW_MS);
-  try {
-    const { status, answer } = await call(`/items/${itemId}/${action}`, body);
-    if (status === 200 || answer.code === "review_conflict") {
-      show(answer);
-      say(answer.message, status === 200 ? "" : "notice");
-    } else {
-      say(`Not saved: ${answer.message}`, "fault");
+  for (let failures = 0; ; failures++) {
+    try {
+      settle(await call(`/items/${itemId}/${action}`, body));
+      break;
+    } catch {
+      clearTimeout(slow);
+      say("Not saved yet — trying again…", "fault");
+      await pause(Math.min(1000 * 2 ** failures, RETRY_MS));
     }
-  } catch {
-    say("Not saved — press again to retry", "fault");
   }
   clearTimeout(slow);
   button?.classList.remove("chosen");
   review.removeAttribute("aria-busy");
   busy = false;
+}
+
+/** The server saves the same decision once, however often it arrives. */
+function settle({ status, answer }) {
+  if (status === 200 || answer.code === "review_conflict") {
+    show(answer);
+    say(answer.message, status === 200 ? "" : "notice");
+  } else {
+    say(`Not saved: ${answer.message}`, "fault");
+  }
+}
+
+/** Wait; `hurry` ends it. */
+async function pause(milliseconds) {
+  await new Promise((resolve) => {
+    hurry = resolve;
+    setTimeout(resolve, milliseconds);
+  });
+  hurry = null;
 }
 
 /** Ask for the item that is ours now: a new one, or the one we hold. */
@@ -272,6 +294,8 @@ for (const [id, open] of [["open-search", openSearch], ["show-keys", shortcuts["
   byId(id).hidden = false;
   byId(id).addEventListener("click", open);
 }
+addEventListener("online", () => hurry?.());
+addEventListener("beforeunload", (event) => hurry && event.preventDefault());
 document.addEventListener("visibilitychange", () => {
   if (itemId === null || Date.now() > leaseEnds) refresh();
 });

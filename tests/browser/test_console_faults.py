@@ -61,20 +61,64 @@ def test_no_key_decides_before_its_picture_is_seen(
     expect(page.locator("#toast")).to_have_text("Tshirts ✓")
 
 
-def test_a_request_that_fails_keeps_the_picture_and_the_key_works_again(
+def test_a_request_that_fails_keeps_the_picture_and_a_key_sends_it_again_at_once(
     page: Page, owner: Engine, queue: list[Waiting]
 ) -> None:
     log_in(page)
     expect_picture(page, queue[0])
     page.route("**/decide", lambda route: route.abort())
     page.keyboard.press("1")
-    expect(page.locator("#toast")).to_have_text("Not saved — press again to retry")
+    expect(page.locator("#toast")).to_have_text("Not saved yet — trying again…")
     expect_picture(page, queue[0])
     page.unroute("**/decide")
     page.wait_for_timeout(250)
     page.keyboard.press("1")
     expect_picture(page, queue[1])
     expect(page.locator("#toast")).to_have_text("Tshirts ✓")
+    assert decided(owner, queue[0]) == ("label", "Tshirts")
+    assert decided(owner, queue[1]) is None
+
+
+def test_a_decision_taken_while_the_network_is_cut_is_saved_when_it_is_back(
+    page: Page, owner: Engine, queue: list[Waiting]
+) -> None:
+    log_in(page)
+    expect_picture(page, queue[0])
+    page.context.set_offline(True)
+    page.keyboard.press("2")
+    expect(page.locator("#toast")).to_have_text("Not saved yet — trying again…")
+    page.wait_for_timeout(1500)  # the first time it is sent again fails, too
+    assert decided(owner, queue[0]) is None
+    page.context.set_offline(False)
+    expect_picture(page, queue[1])
+    assert decided(owner, queue[0]) == ("label", "Tops")
+
+
+@pytest.mark.parametrize("fault", ["answer lost", "server away"])
+def test_a_decision_is_saved_once_though_it_is_sent_twice(
+    page: Page, owner: Engine, queue: list[Waiting], fault: str
+) -> None:
+    """Saved, but the answer got lost; or not saved, since the database was away."""
+    sent: list[Route] = []
+
+    def answer(route: Route) -> None:
+        sent.append(route)
+        if len(sent) > 1:
+            route.continue_()
+        elif fault == "answer lost":
+            route.fetch()
+            route.abort()
+        else:
+            route.fulfill(status=503, json={"code": "transient", "message": "away"})
+
+    log_in(page)
+    expect_picture(page, queue[0])
+    page.route("**/decide", answer)
+    page.keyboard.press("1")
+    expect_picture(page, queue[1])
+    assert len(sent) == 2
+    assert scalar(owner, "SELECT count(*) FROM hangtag_data.decisions") == 1
+    assert decided(owner, queue[0]) == ("label", "Tshirts")
 
 
 def test_a_picture_that_another_took_over_is_not_decided_and_the_next_comes(
