@@ -87,6 +87,10 @@ def translate(error: DBAPIError) -> HangtagError | DBAPIError:
         return TransientError(
             f"this login may not do that: {first_line}; see docs/operations.md", "not_allowed"
         )
+    if state in ("55P03", "57014"):  # by lock_timeout or statement_timeout
+        return TransientError(
+            f"the database is busy: {first_line}; nothing was changed, try again later", "busy"
+        )
     if state.startswith("22"):  # data that no retry makes fit
         return UsageError(first_line)
     if isinstance(error, OperationalError) or error.connection_invalidated:

@@ -14,6 +14,8 @@ from db.tables import SCHEMA, Base
 #: Names the advisory lock; any number will do as long as it stays.
 MIGRATION_LOCK = 7_230_001
 
+LOCK_TIMEOUT = context.config.attributes.get("lock_timeout", "10s")
+
 
 def include_object(
     item: Any, name: str | None, kind: str, reflected: bool, _compare_to: Any
@@ -27,7 +29,10 @@ def run(connection: Connection) -> None:
     """Migrate over an open connection; the caller's transaction, if any, is left alone."""
     # First of all, and without a timeout: a second migrator waits for the first.
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-    connection.execute(text("SET lock_timeout = '10s'"))
+    # Behind a migration that waits for a lock, everybody else waits.
+    connection.execute(
+        text("SELECT set_config('lock_timeout', :value, false)"), {"value": LOCK_TIMEOUT}
+    )
     connection.execute(text("SET statement_timeout = '15min'"))
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
     connection.commit()

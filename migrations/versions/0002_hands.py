@@ -1,22 +1,13 @@
 """Leads, an audit trail, throttled log-ins, sessions that end, decisions that can be reopened."""
 
-from pathlib import Path
-
 from alembic import op
+
+from migrations.files import run_file
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
-
-SQL = Path(__file__).resolve().parent.parent / "sql"
-
-
-def run_file(name: str) -> None:
-    """Run an SQL file as it is: a driver's cursor without parameters leaves `%` alone."""
-    cursor = op.get_bind().connection.cursor()
-    cursor.execute((SQL / name).read_text())
-    cursor.close()
 
 
 def upgrade() -> None:

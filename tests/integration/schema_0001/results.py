@@ -1,0 +1,210 @@
+"""Results of predictions: tags, vectors and review items, one statement a table."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model said of one item, and what is done with it.
+
+    `embedding` is pgvector's text form of a unit vector (256 numbers). `published` holds the
+    tags that are sure; with `reason` set the item goes to review with `preview` (a JPEG).
+    """
+
+    upload_id: uuid.UUID
+    item: int
+    article_type: str
+    confidence: float
+    decision: str
+    reason: str | None
+    top5: list[list[Any]]
+    tags: dict[str, dict[str, Any]]
+    published: dict[str, dict[str, Any]]
+    fashion_score: float
+    embedding: str
+    preview: bytes | None
+
+
+def write_results(
+    session: Session, results: Sequence[Result], model_version: str, generation: int
+) -> None:
+    """Write results of uploads whose fence held; what a model wrote before is replaced.
+
+    An operator's tag is never replaced by a model's.
+    """
+    if not results:
+        return
+    _upsert_predictions(session, results, model_version)
+    _upsert_tags(session, results, model_version)
+    _upsert_embeddings(session, results, generation)
+    reviewed = [r for r in results if r.reason is not None]
+    if reviewed:
+        _insert_review_items(session, reviewed, model_version)
+        _upsert_previews(session, reviewed)
+
+
+def _upsert_predictions(session: Session, results: Sequence[Result], version: str) -> None:
+    session.execute(
+        text(
+            """
+            INSERT INTO hangtag_data.predictions (upload_id, item, model_version, article_type,
+                confidence, decision, reason, top5, tags, fashion_score)
+            SELECT r.upload_id, r.item, :version, r.article_type, r.confidence, r.decision,
+                r.reason, r.top5, r.tags, r.fashion_score
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+                CAST(:types AS text[]), CAST(:confidences AS real[]), CAST(:decisions AS text[]),
+                CAST(:reasons AS text[]), CAST(:top5s AS jsonb[]), CAST(:tags AS jsonb[]),
+                CAST(:scores AS real[]))
+                AS r (upload_id, item, article_type, confidence, decision, reason, top5, tags,
+                      fashion_score)
+            ON CONFLICT (upload_id, item, model_version) DO UPDATE SET
+                article_type = excluded.article_type, confidence = excluded.confidence,
+                decision = excluded.decision, reason = excluded.reason, top5 = excluded.top5,
+                tags = excluded.tags, fashion_score = excluded.fashion_score, created_at = now()
+            """
+        ),
+        {
+            "version": version,
+            **_keys(results),
+            "types": [r.article_type for r in results],
+            "confidences": [r.confidence for r in results],
+            "decisions": [r.decision for r in results],
+            "reasons": [r.reason for r in results],
+            "top5s": [json.dumps(r.top5) for r in results],
+            "tags": [json.dumps(r.tags) for r in results],
+            "scores": [r.fashion_score for r in results],
+        },
+    )
+
+
+def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> None:
+    rows = [(r, attribute, tag) for r in results for attribute, tag in sorted(r.published.items())]
+    parameters = {
+        **_keys([r for r, _, _ in rows]),
+        "attributes": [attribute for _, attribute, _ in rows],
+    }
+    # What an earlier attempt or model published and this one would not, goes.
+    session.execute(
+        text(
+            """
+            DELETE FROM hangtag_data.tags AS t
+            WHERE t.upload_id = ANY(CAST(:all_ids AS uuid[])) AND t.decided_by = 'model'
+            AND NOT EXISTS (
+                SELECT FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+                    CAST(:attributes AS text[])) AS r (upload_id, item, attribute)
+                WHERE r.upload_id = t.upload_id AND r.item = t.item
+                    AND r.attribute = t.attribute)
+            """
+        ),
+        {**parameters, "all_ids": [str(r.upload_id) for r in results]},
+    )
+    session.execute(
+        text(
+            """
+            INSERT INTO hangtag_data.tags
+                (upload_id, item, attribute, label, confidence, decided_by, model_version)
+            SELECT r.upload_id, r.item, r.attribute, r.label, r.confidence, 'model', :version
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+                CAST(:attributes AS text[]), CAST(:labels AS text[]),
+                CAST(:confidences AS real[]))
+                AS r (upload_id, item, attribute, label, confidence)
+            ON CONFLICT (upload_id, item, attribute) DO UPDATE SET
+                label = excluded.label, confidence = excluded.confidence,
+                model_version = excluded.model_version, decided_at = now()
+            WHERE tags.decided_by = 'model'
+            """
+        ),
+        {
+            **parameters,
+            "version": version,
+            "labels": [tag["label"] for _, _, tag in rows],
+            "confidences": [tag["confidence"] for _, _, tag in rows],
+        },
+    )
+
+
+def _upsert_embeddings(session: Session, results: Sequence[Result], generation: int) -> None:
+    def published(result: Result, attribute: str) -> str | None:
+        tag = result.published.get(attribute)
+        return tag["label"] if tag else None
+
+    session.execute(
+        text(
+            """
+            INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
+                article_type, sub_category, master_category)
+            SELECT :generation, r.upload_id, r.item, CAST(r.embedding AS halfvec),
+                r.article_type, r.sub_category, r.master_category
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+                CAST(:embeddings AS text[]), CAST(:types AS text[]), CAST(:subs AS text[]),
+                CAST(:masters AS text[]))
+                AS r (upload_id, item, embedding, article_type, sub_category, master_category)
+            ON CONFLICT (upload_id, item, generation) DO UPDATE SET
+                embedding = excluded.embedding, article_type = excluded.article_type,
+                sub_category = excluded.sub_category, master_category = excluded.master_category
+            """
+        ),
+        {
+            "generation": generation,
+            **_keys(results),
+            "embeddings": [r.embedding for r in results],
+            "types": [published(r, "article_type") for r in results],
+            "subs": [published(r, "sub_category") for r in results],
+            "masters": [published(r, "master_category") for r in results],
+        },
+    )
+
+
+def _insert_review_items(session: Session, results: Sequence[Result], version: str) -> None:
+    session.execute(
+        text(
+            """
+            INSERT INTO hangtag_data.review_items
+                (upload_id, item, model_version, reason, suggested, confidence, priority)
+            SELECT r.upload_id, r.item, :version, r.reason, r.suggested, r.confidence, u.priority
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+                CAST(:reasons AS text[]), CAST(:suggested AS jsonb[]),
+                CAST(:confidences AS real[]))
+                AS r (upload_id, item, reason, suggested, confidence)
+            JOIN hangtag_data.uploads AS u ON u.id = r.upload_id
+            ON CONFLICT (upload_id, item) WHERE status = 'open' DO NOTHING
+            """
+        ),
+        {
+            "version": version,
+            **_keys(results),
+            "reasons": [r.reason for r in results],
+            "suggested": [json.dumps(r.top5) for r in results],
+            "confidences": [r.confidence for r in results],
+        },
+    )
+
+
+def _upsert_previews(session: Session, results: Sequence[Result]) -> None:
+    session.execute(
+        text(
+            """
+            INSERT INTO hangtag_data.previews (upload_id, item, jpeg)
+            SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+                CAST(:jpegs AS bytea[]))
+            ON CONFLICT (upload_id, item) DO UPDATE SET jpeg = excluded.jpeg
+            """
+        ),
+        {**_keys(results), "jpegs": [r.preview for r in results]},
+    )
+
+
+def _keys(results: Sequence[Result]) -> dict[str, list[Any]]:
+    return {
+        "ids": [str(r.upload_id) for r in results],
+        "items": [r.item for r in results],
+    }
