@@ -91,7 +91,8 @@ def list_entries(
     """
     filters = {
         "before": "a.id < :before",
-        "actor": "(a.actor = :actor OR (a.subject = :actor AND a.action LIKE 'operator%'))",
+        "actor": "(a.actor = :actor OR (a.subject = :actor AND "
+        "(a.action LIKE 'operator%' OR a.action IN ('login_failed', 'release'))))",
         "action": "a.action = :action",
         "since": "a.at >= :since",
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from errors import UsageError
 from review.app import create_app
@@ -200,6 +200,21 @@ def test_a_database_that_is_away_gets_a_page_that_tries_again(tmp_path: Path) ->
         assert 'http-equiv="refresh"' in response.text
         answer = client.get("/healthz", headers=JSON)
         assert answer.json()["code"] == "transient"
+
+
+def test_a_decision_that_waits_for_a_lock_too_long_is_broken_off_and_can_be_sent_again(
+    owner: Engine, database_url: str
+) -> None:
+    item_id = insert_waiting(owner).item_id
+    app = create_app(settings_for(database_url))
+    with TestClient(app, follow_redirects=False) as client:
+        log_in(client)
+        headers = {**JSON, "X-CSRF-Token": token(client, "/")}
+        path = f"/items/{item_id}/decide"
+        with owner.begin() as busy:
+            busy.execute(text("SELECT FROM hangtag_data.review_items FOR UPDATE"))
+            assert client.post(path, json={"label": "Tops"}, headers=headers).status_code == 503
+        assert client.post(path, json={"label": "Tops"}, headers=headers).status_code == 200
 
 
 def test_a_fault_of_our_own_shows_no_details(client: TestClient) -> None:

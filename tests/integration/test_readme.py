@@ -187,7 +187,7 @@ def test_the_commands_run_as_they_stand(clone: Path, installation: Callable[[str
     done = run(clone, installation(f"printf 'a-long-password\\n' >pw; exec <pw\n{script}"))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert {"operator": "mira"} in lines
+    assert {"operator": "mira", "role": "operator"} in lines
     assert sum("top5" in line for line in lines) == 2
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -155,6 +158,76 @@ def test_operators_who_claim_at_the_same_moment_never_hold_the_same_item(
     engine.dispose()
     assert len(set(held.values())) == len(names)
     assert None not in held.values()
+
+
+def test_many_operators_at_once_decide_each_item_exactly_once(
+    owner: Engine, database_url: str
+) -> None:
+    """Leases that run out all the time, decisions sent twice: one decision an item, by a holder."""
+    names = [f"operator{number}" for number in range(5)]
+    insert_world(owner, names)
+    items = {insert_waiting(owner).item_id for _ in range(40)}
+    engine = make_engine(database_url, pool_size=len(names), role=roles.OPERATOR)
+    saved: list[tuple[int, str]] = []
+    faults: list[BaseException] = []
+
+    def work(name: str) -> None:
+        pick = random.Random(name)  # noqa: S311 (a test that can be repeated)
+        label = pick.choice(["Tops", "Shirts", None])
+        try:
+            while count(owner, "review_items WHERE status = 'open'"):
+                with transaction(engine) as session:
+                    item = claim_next_review_item(session, name, pick.choice([0.0, 0.01, 5.0]))
+                if item is None:
+                    continue
+                time.sleep(pick.random() / 50)
+                with contextlib.suppress(ReviewConflict):
+                    decide(engine, item.id, name, label)
+                    decide(engine, item.id, name, label)
+                    saved.append((item.id, name))
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    engine.dispose()
+    assert faults == []
+    with owner.connect() as connection:
+        decisions = connection.execute(
+            text("SELECT review_item_id, operator FROM hangtag_data.decisions")
+        ).all()
+    assert sorted((row.review_item_id, row.operator) for row in decisions) == sorted(saved)
+    assert {item_id for item_id, _ in saved} == items
+    assert count(owner, "audit_log WHERE action = 'decide'") == len(items)
+
+
+def test_the_same_decision_sent_twice_at_the_same_moment_is_one(
+    owner: Engine, engine: Engine
+) -> None:
+    waiting = insert_waiting(owner)
+    claim(engine, "ada")
+    start = threading.Barrier(4)
+    outcomes: list[str] = []
+
+    def send(label: str) -> None:
+        start.wait(30)
+        try:
+            decide(engine, waiting.item_id, "ada", label)
+            outcomes.append("saved")
+        except ReviewConflict:
+            outcomes.append("conflict")
+
+    labels = ["Tops", "Tops", "Shirts", "Shirts"]
+    threads = [threading.Thread(target=send, args=(label,)) for label in labels]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(outcomes) == ["conflict", "conflict", "saved", "saved"]
+    assert count(owner, "decisions") == 1
 
 
 def test_an_expired_lease_lets_another_take_over(owner: Engine, engine: Engine) -> None:
