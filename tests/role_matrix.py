@@ -1,5 +1,7 @@
 """`python -m tests.role_matrix`: what each role may do with each object, as a Markdown table.
 
+With `--write` the table in docs/roles.md becomes what EXPECTED says.
+
 EXPECTED says what it is to be: a new table, view, function or sequence must be written down here,
 or the test fails. Rights are what the server grants in effect, those of PUBLIC and of columns
 included; members of a role have the same.
@@ -8,6 +10,7 @@ included; members of a role have the same.
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +31,9 @@ ROLES = {
 TABLE_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 COLUMN_RIGHTS = ("SELECT", "INSERT", "UPDATE")
 SEQUENCE_RIGHTS = ("USAGE", "SELECT", "UPDATE")
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "roles.md"
+START, END = "<!-- roles -->", "<!-- /roles -->"
 
 Matrix = dict[str, dict[str, str]]
 
@@ -232,6 +238,13 @@ def as_markdown(matrix: Mapping[str, Mapping[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def in_document(document: str) -> str:
+    """Return docs/roles.md with the table as EXPECTED has it."""
+    table = as_markdown(EXPECTED)
+    pattern = re.compile(f"{START}.*?{END}", re.DOTALL)
+    return pattern.sub(lambda _: f"{START}\n{table}\n{END}", document)
+
+
 def count_rights(matrix: Mapping[str, Mapping[str, str]]) -> int:
     """Count how many questions a matrix answers: may this role do this with that object?"""
     kinds = {
@@ -246,7 +259,10 @@ def count_rights(matrix: Mapping[str, Mapping[str, str]]) -> int:
 
 
 def main() -> None:
-    """Print the matrix of a freshly migrated database."""
+    """Print the matrix of a freshly migrated database, or write down the expected one."""
+    if sys.argv[1:] == ["--write"]:
+        DOCUMENT.write_text(in_document(DOCUMENT.read_text()))
+        return
     with tempfile.TemporaryDirectory(prefix="hangtag-roles-") as folder:
         server = EmbeddedPostgres(Path(folder), settings=["fsync=off"])
         server.start()

@@ -9,8 +9,8 @@ import psycopg2
 import pytest
 
 from db.embedded import EmbeddedPostgres
-from tests.conftest import run_sql
-from tests.role_matrix import EXPECTED, ROLES, actual, count_rights
+from tests.conftest import ROOT, run_sql
+from tests.role_matrix import DOCUMENT, EXPECTED, ROLES, actual, count_rights, in_document
 from worker.setup import migrate
 
 DENIED = psycopg2.errors.InsufficientPrivilege
@@ -50,6 +50,11 @@ def test_rights_are_exactly_those_that_are_written_down(database_url: str) -> No
     assert sorted(found) == sorted(EXPECTED), "place the new object in tests/role_matrix.py"
     assert found == EXPECTED
     assert count_rights(found) > 800
+
+
+def test_the_document_says_the_same() -> None:
+    """After a change: python -m tests.role_matrix --write."""
+    assert in_document(DOCUMENT.read_text()) == DOCUMENT.read_text()
 
 
 @pytest.mark.parametrize("name", list(ROLES))
@@ -256,6 +261,28 @@ def test_a_function_of_a_later_release_is_not_everybody_s(database_url: str) -> 
     )
     asked = "SELECT has_function_privilege('public', 'hangtag.later()', 'EXECUTE')"
     assert run_sql(database_url, asked) == [(False,)]
+
+
+def test_what_the_docs_take_from_strangers_is_gone_and_workers_go_on(
+    urls: dict[str, str], database_url: str
+) -> None:
+    """The block of docs/operations.md for readers who are not trusted."""
+    docs = (ROOT / "docs" / "operations.md").read_text()
+    block = docs.partition("<!-- strangers -->")[2].partition("```sql\n")[2].partition("```")[0]
+    database = run_sql(database_url, "SELECT quote_ident(current_database())")[0][0]
+    run_sql(database_url, block.replace("DATABASE hangtag", f"DATABASE {database}"))
+    for statement in (
+        "CREATE TEMP TABLE x (y int)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_try_advisory_lock(1)",
+    ):
+        for name in ("reader", "producer", "public"):
+            with pytest.raises(DENIED):
+                run_sql(urls[name], statement)
+    assert run_sql(urls["worker"], "SELECT pg_try_advisory_lock(1)") == [(True,)]
+    assert migrate(database_url)
 
 
 # Time limits -----------------------------------------------------------------------------

@@ -191,6 +191,31 @@ def test_services_cannot_write_to_their_root_or_gain_rights(service: str) -> Non
     assert not re.fullmatch(r"(0|root)(:.*)?", one["user"])
 
 
+@pytest.mark.parametrize("service", OURS)
+def test_a_process_can_write_to_memory_alone(service: str) -> None:
+    """HOME is there, too; whatever else is mounted for writing is the store of `cli`."""
+    assert SERVICES[service]["tmpfs"] == ["/tmp:size=64m"]  # noqa: S108 (in the container)
+    assert "HOME=/tmp" in DOCKERFILE
+    assert "PYTHONDONTWRITEBYTECODE=1" in DOCKERFILE
+    writable = {one for one in mounts(service).values() if not one.endswith(":ro")}
+    assert writable == ({"pictures"} if service == "cli" else set())
+
+
+def test_the_image_installs_nothing_without_its_hash() -> None:
+    installs = re.findall(r"^RUN .*pip install (.+)$", DOCKERFILE, re.MULTILINE)
+    assert installs == [
+        "--require-hashes -r requirements/image.txt",
+        "--no-deps --no-build-isolation .",
+    ]
+
+
+def test_only_a_proxy_that_is_named_says_where_a_log_in_comes_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "HANGTAG_CONSOLE_PROXIES" in SERVICES["console"]["environment"]
+    assert load("console", monkeypatch).console_proxies == ""
+
+
 def test_the_image_runs_as_the_user_that_compose_names() -> None:
     users = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
     assert users == ["10001:10001"]
