@@ -63,6 +63,7 @@ def log_in(request: Request, fields: Fields, service: Service) -> Response:
         return _refuse_log_in(
             request, 401, name, "Name and password do not fit together. Please try again."
         )
+    end_session(request, service)  # of whoever was logged in here
     begin_session(request, found)
     response = RedirectResponse("/", 303)
     devices.remember(request, response, found.operator.name)

@@ -80,6 +80,14 @@ def test_a_session_that_was_planted_before_the_log_in_stays_nobodys(client: Test
         assert attacker.get("/", headers=planted).headers["location"] == "/login"
 
 
+def test_another_log_in_ends_the_session_before_it(ada: TestClient, owner: Engine) -> None:
+    before = {"Cookie": f"hangtag_session={ada.cookies['hangtag_session']}"}
+    ada.post("/login", data={"name": "bo", "password": PASSWORD, "csrf": token(ada, "/")})
+    with TestClient(ada.app, follow_redirects=False) as thief:
+        assert thief.get("/", headers=before).headers["location"] == "/login"
+    assert scalar(owner, "SELECT count(*) FROM hangtag_data.console_sessions") == 1
+
+
 def test_the_database_holds_no_token(ada: TestClient, owner: Engine) -> None:
     hashed = scalar(owner, "SELECT token_hash FROM hangtag_data.console_sessions")
     assert len(hashed) == 64
