@@ -322,4 +322,4 @@ def test_the_weights_that_are_installed_are_used_without_being_asked_for() -> No
     with torch.no_grad():
         wanted = pretrained_backbone().eval()(images())
         assert torch.allclose(backbone.eval()(images()), wanted, atol=1e-5)
-    assert backbone.name == backbones.IN_WHEEL
+    assert backbone.name == "timm/tf_efficientnet_lite0"
