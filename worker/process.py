@@ -21,6 +21,7 @@ from errors import HangtagError, TransientError, UsageError
 from models.card import WEIGHTS
 from models.predictor import Predictor
 from worker.bell import lane_of, ring
+from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings, load_settings
 
@@ -59,6 +60,7 @@ def answer(backfill: bool) -> None:
         # The rows are safe; the reaper rings again when there is reason to.
         log.error("%s", error)
         return
+    note_progress(settings().progress_file)
     if report.claimed:
         lane = "backfill" if backfill else "ingest"
         ring(_app(), lane, 1, settings().batch_size)

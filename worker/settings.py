@@ -43,6 +43,15 @@ class WorkerSettings(DatabaseSettings):
     reap_seconds: float = Field(
         2.0, gt=0, description="How often the reaper looks for expired leases and unheard rows"
     )
+    stall_seconds: float = Field(
+        180.0,
+        gt=0,
+        description="A worker that answers no bell for so long while uploads wait is stuck; "
+        "more than the lease",
+    )
+    progress_file: Path | None = Field(
+        None, description="File that a worker touches with each batch; `hangtag health` reads it"
+    )
     max_bytes: int = Field(MAX_BYTES, gt=0, description="Largest file that is read, in bytes")
     max_pixels: int = Field(
         MAX_PIXELS,

@@ -254,6 +254,31 @@ def count_due(session: Session, at_most: int) -> dict[str, int]:
     return {"ingest": row.ingest, "backfill": row.backfill}
 
 
+def get_overdue_seconds(session: Session, seconds: float, lanes: Sequence[str]) -> float | None:
+    """Return how long some upload of these lanes has been waiting, if more than `seconds`."""
+    row = session.execute(
+        text(
+            "SELECT CAST(extract(epoch FROM now() - available_at) AS float) AS waiting "
+            "FROM hangtag_data.uploads WHERE status = 'pending' "
+            "AND CASE WHEN priority >= 0 THEN 'ingest' ELSE 'backfill' END = ANY(:lanes) "
+            "AND available_at < now() - make_interval(secs => :seconds) LIMIT 1"
+        ),
+        {"seconds": seconds, "lanes": list(lanes)},
+    ).first()
+    return row.waiting if row else None
+
+
+def is_anything_held(session: Session) -> bool:
+    """Tell whether any claim's lease still runs."""
+    row = session.execute(
+        text(
+            "SELECT FROM hangtag_data.uploads "
+            "WHERE status = 'processing' AND lease_until > now() LIMIT 1"
+        )
+    ).first()
+    return row is not None
+
+
 def get_status(session: Session, upload_id: uuid.UUID) -> UploadStatus | None:
     """Return where an upload stands, or None."""
     row = session.execute(

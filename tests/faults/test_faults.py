@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.faults.campaign import Outcome, run_campaign
 from tests.faults.site import LEASE_SECONDS
 
@@ -19,17 +23,29 @@ SWITCHED_OFF = {
 }
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_nothing_is_lost_doubled_superseded_or_wrong(
-    seed: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+ZEROS = {"lost": 0, "doubled": 0, "superseded": 0, "wrong": 0}
+
+
+def test_nothing_is_lost_doubled_superseded_or_wrong(tmp_path: Path) -> None:
     """Faults that lose messages belong to the even seeds."""
-    outcome = run_campaign(tmp_path_factory.mktemp("faults"), seed, 20, 120)
+    outcome = run_campaign(tmp_path, 2, 20, 120)
     assert outcome.uploads == 120
     assert outcome.faults.total() > 2
-    assert outcome.findings.counts() == {"lost": 0, "doubled": 0, "superseded": 0, "wrong": 0}, (
-        outcome.findings
+    assert outcome.findings.counts() == ZEROS, outcome.findings
+
+
+def test_the_command_says_so_in_its_last_line() -> None:
+    """It needs no more than the README says."""
+    command = "./run faults --seed 1 --minutes 0.33 --uploads 120"
+    done = subprocess.run(
+        command.split(), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+    total = json.loads(done.stdout.splitlines()[-1])
+    assert {kind: total[kind] for kind in ZEROS} == ZEROS
+    assert (total["seeds"], total["uploads"]) == (1, 120)
+    assert total["faults"] > 2
+    assert 0 < total["recovery_p95_seconds"] <= total["recovery_max_seconds"]
 
 
 @pytest.fixture(scope="module")
