@@ -23,7 +23,7 @@ from torch import nn
 from errors import UsageError
 from models.backends import Backend, OpenVinoBackend, Outputs, import_openvino
 from models.calibrate import Floats, fit_temperature
-from models.coarse import CoarseDomain
+from models.coarse import CoarseDomain, coarse_domains
 from models.data import SPLITS, Pictures
 from models.datasets.rows import Progress
 from models.labels import LabelSet
@@ -188,15 +188,17 @@ def fit(outputs: Mapping[str, Outputs], pictures: Pictures, label_set: LabelSet)
         temperatures[attribute] = fit_temperature(
             outputs["select"][attribute][known], targets[attribute][rows][known]
         )
-    probabilities = {s: calibrated(o, label_set, temperatures) for s, o in outputs.items()}
-    coarse = fit_coarse(outputs["select"], probabilities["select"], pictures, label_set)
-    domains_of = {d: CoarseDomain.of(entry, label_set) for d, entry in coarse.items()}
+    plain = calibrated(outputs["select"], label_set, temperatures)
+    entries = fit_coarse(outputs["select"], plain["article_type"], pictures, label_set)
+    coarse = coarse_domains(entries, label_set)
     chosen = {
-        s: choose_labels(p, label_set, domains(outputs[s]), domains_of)
-        for s, p in probabilities.items()
+        s: choose_labels(
+            calibrated(o, label_set, temperatures, coarse), label_set, domains(o), coarse
+        )
+        for s, o in outputs.items()
     }
     return {
-        "coarse": coarse,
+        "coarse": entries,
         "temperatures": temperatures,
         "acceptance": fit_rules(outputs, chosen, pictures, label_set),
         "fashion": _fashion_scale(familiarity(outputs["select"])),
@@ -204,15 +206,14 @@ def fit(outputs: Mapping[str, Outputs], pictures: Pictures, label_set: LabelSet)
 
 
 def fit_coarse(
-    outputs: Outputs, probabilities: Mapping[str, Floats], pictures: Pictures, label_set: LabelSet
+    outputs: Outputs, types: Floats, pictures: Pictures, label_set: LabelSet
 ) -> dict[str, dict[str, Any]]:
     """Describe the coarse labels of each domain for the card, and fit its temperature.
 
-    `outputs` and `probabilities` are those of the split `select`.
+    `outputs` and the calibrated probabilities `types` (N, types) are those of the split `select`.
     """
     rows = pictures.indices("select")
-    looks, types = domains(outputs), probabilities["article_type"]
-    best = types.argmax(axis=1)
+    looks, best = domains(outputs), types.argmax(axis=1)
     allowed = pictures.allowed(label_set)[rows]
     found = {}
     for domain, labels in pictures.coarse_labels().items():
