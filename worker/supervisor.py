@@ -179,8 +179,13 @@ class Supervisor:
         return self.data_dir / "up.json"
 
     def _take_lock(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (self.data_dir / "up.lock").open("a+")
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            lock = (self.data_dir / "up.lock").open("a+")
+        except OSError as error:
+            raise UsageError(
+                f"{self.data_dir}: {error.strerror}; --data-dir wants a folder to write into"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -27,7 +27,13 @@ DataDirOption = Annotated[
     Path, typer.Option("--data-dir", help="Folder of the embedded services and the pictures.")
 ]
 PortOption = Annotated[
-    int, typer.Option(min=1, max=65535, help="Console's port; the next free one is taken.")
+    int,
+    typer.Option(
+        min=1,
+        max=65535,
+        envvar="HANGTAG_CONSOLE_PORT",
+        help="Console's port; the next free one is taken.",
+    ),
 ]
 
 
