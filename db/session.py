@@ -80,7 +80,7 @@ def translate(error: DBAPIError) -> HangtagError | DBAPIError:
         return TransientError(
             f"this login may not do that: {first_line}; see docs/operations.md", "not_allowed"
         )
-    if state.startswith("22"):  # data that no retry makes fit
+    if state.startswith(("22", "54")):  # data that no retry makes fit, or too much of it
         return UsageError(first_line)
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return TransientError(f"the database does not answer: {first_line}", "database_unavailable")

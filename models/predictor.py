@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import TransientError
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats, softmax
 from models.card import Card, version_folder
 from models.coarse import CoarseDomain, by_admission, coarse_domains, soften
 from models.labels import DOMAINS, LabelSet
 from models.transforms import Pixels
+
+#: As the database checks it.
+_LENGTH_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,20 @@ class Prediction:
     fashion_score: float
     embedding: NDArray[np.float32]
     domain: str = DOMAINS[0]
+
+    def require_finite(self) -> None:
+        """Raise TransientError where a number is none (NaN, infinity) or the vector has no length.
+
+        A broken network or an overflow makes such; no threshold and no index knows what to do with
+        them. Another version may do better.
+        """
+        numbers = [self.fashion_score, *(c for _, c in self.tags.values())]
+        numbers += [c for _, c in self.top5]
+        length = float(np.linalg.norm(self.embedding))
+        if not (np.isfinite(numbers).all() and abs(length - 1) < _LENGTH_TOLERANCE):
+            raise TransientError(
+                "the network's numbers are not finite, or its vector has no length"
+            )
 
 
 class Predictor:

@@ -6,21 +6,23 @@ import io
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from PIL import Image
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from db.queries.models import get_active_model
 from db.queries.results import Result, write_results
 from db.queries.uploads import Claim, claim_uploads, mark_dead, mark_finished, mark_pending
 from db.session import transaction
-from errors import HangtagError, PermanentError, TransientError
+from errors import HangtagError, TransientError, UsageError
 from models.pictures import Limits, decode
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels, to_pixels
+from worker.failures import describe, too_slow
+from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
 from worker.storage import PictureStore
@@ -74,7 +76,14 @@ class Pipeline:
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
-        self._threads = ThreadPoolExecutor(settings.decode_threads, "decode")
+        self._threads = PatientThreads(
+            settings.decode_threads, min(settings.picture_seconds, settings.lease_seconds / 2)
+        )
+
+    @property
+    def stuck(self) -> int:
+        """How many pictures this process could not get rid of; it should end soon."""
+        return self._threads.stuck
 
     def run_batch(self, backfill: bool) -> BatchReport:
         """Take one batch the whole way.
@@ -87,7 +96,10 @@ class Pipeline:
         if not claims:
             return BatchReport()
         started = time.perf_counter()
-        outcomes = list(self._threads.map(self._load, claims))
+        outcomes = [
+            Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
+            for claim, one in zip(claims, self._threads.map(self._load, claims), strict=True)
+        ]
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         failed = [o for o in outcomes if isinstance(o, Failed)]
         try:
@@ -159,15 +171,21 @@ class Pipeline:
 
     def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
         predictions = predictor.predict([one.pixels for one in loaded])
-        return list(self._threads.map(self._result, loaded, predictions))
+        pairs = list(zip(loaded, predictions, strict=True))
+        return [
+            Failed(one.claim, too_slow(result)) if isinstance(result, TimeoutError) else result
+            for one, result in zip(loaded, self._threads.map(self._result, pairs), strict=True)
+        ]
 
-    def _result(self, one: Loaded, prediction: Prediction) -> Result | Failed:
+    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed:
+        one, prediction = pair
         try:
             return self._route(one, prediction)
         except Exception as error:  # a preview that cannot be drawn concerns this picture alone
             return Failed(one.claim, error)
 
     def _route(self, one: Loaded, prediction: Prediction) -> Result:
+        prediction.require_finite()
         card = self.loaded.card
         way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
         tags = {
@@ -194,6 +212,26 @@ class Pipeline:
         )
 
     def _write(
+        self,
+        predictor: Predictor,
+        done: Sequence[tuple[Claim, Result]],
+        failed: Sequence[Failed],
+    ) -> BatchReport:
+        """Write all outcomes; a result that the database refuses costs the others nothing."""
+        try:
+            return self._write_together(predictor, done, failed)
+        except (UsageError, DBAPIError) as error:
+            if not done:
+                raise
+            log.exception("the database refused one of %d results", len(done))
+            refused = TransientError(f"the database refused the result: {error}")
+        if len(done) == 1:
+            return self._write_together(predictor, [], [*failed, Failed(done[0][0], refused)])
+        reports = [self._write(predictor, [one], []) for one in done]
+        reports.append(self._write_together(predictor, [], failed))
+        return BatchReport(*(sum(values) for values in zip(*map(astuple, reports), strict=True)))
+
+    def _write_together(
         self,
         predictor: Predictor,
         done: Sequence[tuple[Claim, Result]],
@@ -227,16 +265,6 @@ class Pipeline:
             failed=len(failed),
             superseded=len(outcomes) - len(held),
         )
-
-
-def describe(error: Exception) -> tuple[str | None, str]:
-    """Return the dead letter's code (None: try again) and one line on what happened."""
-    if isinstance(error, PermanentError):
-        return error.code, str(error)
-    if isinstance(error, HangtagError):
-        return None, str(error)
-    log.error("unexpected error with a picture", exc_info=error)
-    return None, f"{type(error).__name__}: {error}"
 
 
 def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.submission import check_submission
+
 
 @dataclass(frozen=True)
 class Submitted:
@@ -58,7 +60,11 @@ def insert_uploads(
     external_ids: Sequence[str | None],
     priority: int = 0,
 ) -> list[Submitted]:
-    """Hand in uploads, in order; one that was there before is returned as it stands."""
+    """Hand in uploads, in order; one that was there before is returned as it stands.
+
+    Raises UsageError for what no row can hold (`check_submission`).
+    """
+    uris, external_ids = check_submission(uris, source, external_ids, priority)
     rows = session.execute(
         text(
             "SELECT id, status, created FROM hangtag.submit_uploads("
@@ -66,9 +72,9 @@ def insert_uploads(
             " ORDER BY place"
         ),
         {
-            "uris": list(uris),
+            "uris": uris,
             "source": source,
-            "external_ids": list(external_ids),
+            "external_ids": external_ids,
             "priority": priority,
         },
     )
