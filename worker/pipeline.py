@@ -6,7 +6,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from db.queries.models import get_active_model
 from db.queries.results import Result, write_results
-from db.queries.uploads import Claim, claim_uploads, mark_dead, mark_finished, mark_pending
+from db.queries.uploads import (
+    Claim,
+    claim_uploads,
+    mark_dead,
+    mark_finished,
+    mark_pending,
+    return_claims,
+)
 from db.session import transaction
 from errors import HangtagError, TransientError, UsageError
 from models.pictures import Limits, decode
@@ -48,6 +55,13 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Unbegun:
+    """An upload that was claimed before the worker was told to stop, and not looked at yet."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
 class BatchReport:
     """What became of one batch; `superseded` counts results that came too late."""
 
@@ -55,6 +69,7 @@ class BatchReport:
     written: int = 0
     failed: int = 0
     superseded: int = 0
+    handed_back: int = 0
 
 
 class Pipeline:
@@ -66,8 +81,10 @@ class Pipeline:
         settings: WorkerSettings,
         worker: str,
         load_predictor: Callable[[str], Predictor],
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
+        self._is_stopping = is_stopping
         self._settings = settings
         self._worker = worker
         self._load_predictor = load_predictor
@@ -86,7 +103,7 @@ class Pipeline:
         return self._threads.stuck
 
     def run_batch(self, backfill: bool) -> BatchReport:
-        """Take one batch the whole way.
+        """Take one batch the whole way; told to stop, hand back at once what has not begun.
 
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
@@ -100,6 +117,7 @@ class Pipeline:
             Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
             for claim, one in zip(claims, self._threads.map(self._load, claims), strict=True)
         ]
+        handed_back = self._hand_back([o.claim for o in outcomes if isinstance(o, Unbegun)])
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         failed = [o for o in outcomes if isinstance(o, Failed)]
         try:
@@ -114,13 +132,16 @@ class Pipeline:
             for one, result in zip(loaded, predicted, strict=True)
             if isinstance(result, Result)
         ]
-        report = self._write(predictor, done, failed)
+        report = replace(
+            self._write(predictor, done, failed), claimed=len(claims), handed_back=handed_back
+        )
         log.info(
-            "batch: %d claimed, %d written, %d failed, %d superseded, %.0f ms",
+            "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms",
             report.claimed,
             report.written,
             report.failed,
             report.superseded,
+            report.handed_back,
             1000 * (time.perf_counter() - started),
         )
         return report
@@ -153,7 +174,15 @@ class Pipeline:
                 backfill,
             )
 
-    def _load(self, claim: Claim) -> Loaded | Failed:
+    def _hand_back(self, claims: Sequence[Claim]) -> int:
+        if not claims:
+            return 0
+        with transaction(self._engine) as session:
+            return return_claims(session, claims)
+
+    def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
+        if self._is_stopping():
+            return Unbegun(claim)
         card = self.loaded.card
         try:
             data = self._store.read(claim.uri)

@@ -25,6 +25,7 @@ from worker.bell import lane_of, ring
 from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings, load_settings
+from worker.stopping import is_stopping
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def pipeline() -> Pipeline:
         folder = (own.weights or WEIGHTS) / version
         return Predictor.load_folder(folder, own.inference_threads)
 
-    return Pipeline(engine(), own, f"{socket.gethostname()}:{os.getpid()}", load_predictor)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    return Pipeline(engine(), own, name, load_predictor, is_stopping)
 
 
 def answer(backfill: bool) -> None:

@@ -204,6 +204,27 @@ def mark_pending(
     return len(result.all())
 
 
+def return_claims(session: Session, claims: Sequence[Claim]) -> int:
+    """Give claims back that nothing was done with; they count as no try. Return how many held."""
+    result = session.execute(
+        text(
+            """
+            UPDATE hangtag_data.uploads AS u
+            SET status = 'pending', lease_until = NULL, claimed_by = NULL, available_at = now(),
+                attempts_before = u.attempts_before + 1
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS c (id, attempt)
+            WHERE u.id = c.id AND u.attempt = c.attempt AND u.status = 'processing'
+            RETURNING u.id
+            """
+        ),
+        {
+            "ids": [str(claim.id) for claim in claims],
+            "attempts": [claim.attempt for claim in claims],
+        },
+    )
+    return len(result.all())
+
+
 @dataclass(frozen=True)
 class Reaped:
     """What a sweep over expired leases did."""

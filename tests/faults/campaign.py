@@ -2,7 +2,7 @@
 
     ./run faults                          one seed, two minutes, 600 uploads
     ./run faults --seed 7 --minutes 10 --uploads 3000
-    ./run faults --seeds 20 --minutes 6 --uploads 2000
+    ./run faults --seeds 20 --minutes 2 --uploads 2000 --jobs 2
     ./run faults --off fence              see the checker notice that a protection is missing
 
 What happens hangs on the seed; when it happens, on the machine. The last line is one JSON object;
@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -166,7 +167,7 @@ def run_campaign(
         while time.monotonic() < end:
             time.sleep(chance.uniform(0.5, MOST_BETWEEN))
             name = chance.choice(names)
-            say(f"{name}")
+            say(f"seed {seed}: {name}")
             FAULTS[name](site, chance)
             counts[name] += 1
             watch.fault_ended()
@@ -281,6 +282,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1, help="campaigns, from --seed on; 1")
     parser.add_argument("--minutes", type=float, default=2.0, help="of faults, each; 2")
     parser.add_argument("--uploads", type=int, default=600, help="each; 600")
+    parser.add_argument("--jobs", type=int, default=1, help="campaigns beside each other; 1")
     parser.add_argument("--off", choices=PROTECTIONS, default="all", help="protection switched off")
     parser.add_argument("--only", help="faults that may happen, as NAME,…: " + ", ".join(FAULTS))
     options = parser.parse_args()
@@ -288,24 +290,32 @@ def main() -> int:
     only = options.only.split(",") if options.only else None
     if unknown := set(only or ()) - set(FAULTS):
         parser.error(f"there is no fault {', '.join(sorted(unknown))}")
-    outcomes = []
-    for seed in range(options.seed, options.seed + options.seeds):
+
+    def run(seed: int) -> Outcome:
         folder = Path(tempfile.mkdtemp(prefix="hangtag-faults-"))
         outcome = run_campaign(
             folder, seed, 60 * options.minutes, options.uploads, options.off, only
         )
-        outcomes.append(outcome)
-        print(json.dumps(outcome.row()), flush=True)
-        for kind, found in vars(outcome.findings).items():
-            for external_id, what in list(found.items())[:10]:
-                print(f"  {kind}: {external_id}: {what}")
-        if any(outcome.findings.counts().values()):
-            print(f"  logs and database: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        report(outcome, folder)
+        return outcome
+
+    with ThreadPoolExecutor(options.jobs) as threads:
+        outcomes = list(threads.map(run, range(options.seed, options.seed + options.seeds)))
     total = _total(outcomes)
     print(json.dumps(total))
     return int(any(total[kind] for kind in ("lost", "doubled", "superseded", "wrong")))
+
+
+def report(outcome: Outcome, folder: Path) -> None:
+    """Print what a campaign found; its folder stays where that is not nothing."""
+    lines = [json.dumps(outcome.row())]
+    for kind, found in vars(outcome.findings).items():
+        lines += [f"  {kind}: {name}: {what}" for name, what in list(found.items())[:10]]
+    if any(outcome.findings.counts().values()):
+        lines.append(f"  logs and database: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    print("\n".join(lines), flush=True)
 
 
 def _total(outcomes: list[Outcome]) -> dict[str, object]:
