@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError
 
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import OPERATOR, WORKER
-from errors import HangtagError, UsageError
+from errors import HangtagError, TransientError, UsageError
 from worker.broker import EmbeddedValkey
 from worker.health import find_stall
 from worker.settings import WorkerSettings
@@ -92,6 +92,9 @@ class Supervisor:
             self.active_model = migrate(database_url, self.weights)
             self._start_children(database_url, broker_url)
             self._write_state()
+        except TransientError as error:
+            self.stop()
+            raise TransientError("; ".join([str(error), *self.not_ours()])) from error
         except BaseException:
             self.stop()
             raise

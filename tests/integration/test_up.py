@@ -276,6 +276,7 @@ def test_a_database_that_is_away_gives_one_line(tmp_path: Path) -> None:
         assert done.returncode == 1, done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
         assert "the database does not answer" in done.stderr
+        assert ("unset HANGTAG_DATABASE_URL" in done.stderr) == (command[0] == "up")
 
 
 def test_a_data_directory_that_is_a_file_is_refused_by_one_line(tmp_path: Path) -> None:
