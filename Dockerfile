@@ -33,7 +33,6 @@ RUN groupadd --gid 10001 hangtag \
         --shell /usr/sbin/nologin hangtag \
     && install -d -o 10001 -g 10001 /pictures
 COPY --from=build /opt/hangtag /opt/hangtag
-COPY docker/health.py /opt/hangtag/health.py
 # PYTHONSAFEPATH: `python -m review` must not look for modules in the working folder.
 ENV PATH=/opt/hangtag/bin:$PATH \
     HOME=/tmp \

@@ -91,7 +91,7 @@ def translate(error: DBAPIError) -> HangtagError | DBAPIError:
         return TransientError(
             f"the database is busy: {first_line}; nothing was changed, try again later", "busy"
         )
-    if state.startswith("22"):  # data that no retry makes fit
+    if state.startswith(("22", "54")):  # data that no retry makes fit, or too much of it
         return UsageError(first_line)
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return TransientError(f"the database does not answer: {first_line}", "database_unavailable")

@@ -21,8 +21,9 @@ class TransientError(HangtagError):
 class PermanentError(HangtagError):
     """The same call fails again whenever it is made; an upload that meets it is dead.
 
-    Codes: `undecodable` (not an image, or a damaged one), `too_large` (bytes or pixels),
-    `not_found`, `forbidden_uri` (outside the allowed roots, or a scheme that is off),
+    Codes: `undecodable` (not an image, or a damaged one), `too_large` (bytes, pixels or parts),
+    `unsupported_format` (its decoder is not installed), `not_found`,
+    `forbidden_uri` (outside the allowed roots, or a scheme that is off),
     `unreadable` (there, but may not be read), `attempts_exhausted` (set by the reaper).
     """
 

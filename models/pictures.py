@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import io
+import ctypes
+import errno
+import os
+import stat
+import threading
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from errors import PermanentError
+from models import heif
+from models.bombs import MeteredFile, refuse_bomb, webp_size
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *(["HEIF"] if heif.HEIF else []))
 #: A phone's 48 MP picture passes; a decompression bomb does not.
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 32 * 1024 * 1024
 #: Pictures that are converted piece by piece are in pieces of about so many pixels.
 _BAND_PIXELS = 4_000_000
+#: Of pictures larger than this (after a JPEG's reduction) one is decoded at a time.
+_LARGE_PIXELS = 16_000_000
+_ONE_LARGE = threading.RLock()
 #: What undoes each EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,21 +52,41 @@ class Limits:
     max_pixels: int = MAX_PIXELS
 
 
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading; a FIFO or a device is refused, not waited for.
+
+    Raises PermanentError with code `not_found` or `unreadable`, and OSError for what may pass.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise PermanentError("there is no such file", "not_found") from error
+    except PermissionError as error:
+        raise PermanentError("the file may not be read", "unreadable") from error
+    except ValueError as error:  # a name that no file can have
+        raise PermanentError(f"no file has such a name: {error}", "not_found") from error
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise PermanentError("there is no such file", "not_found") from error
+        if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device without a driver
+            raise PermanentError("not a regular file", "unreadable") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise PermanentError("not a regular file", "unreadable")
+    return descriptor
+
+
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Return a local file's bytes, one more than allowed at most: `decode` refuses it then.
 
     Raises PermanentError with code `not_found` or `unreadable`.
     """
     try:
-        if not path.is_file():
-            missing = "not a regular file" if path.exists() else "there is no such file"
-            raise PermanentError(missing, "not_found")
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             return file.read(max_bytes + 1)
     except OSError as error:
         raise PermanentError(f"cannot be read: {error.strerror}", "unreadable") from error
-    except ValueError as error:  # a name that no file can have
-        raise PermanentError(f"cannot be read: {error}", "unreadable") from error
 
 
 def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Image:
@@ -65,7 +95,8 @@ def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Im
     A JPEG is decoded at reduced scale (1/2, 1/4, 1/8) as long as both sides stay at least
     `min_side` pixels: at 12 MP that is eight times faster than decoding in full.
 
-    Raises PermanentError with code `too_large` or `undecodable`.
+    Raises PermanentError with code `too_large`, `undecodable`, or `unsupported_format` where a
+    format needs a package that is not installed; MemoryError.
     """
     limits = limits or Limits()
     if len(data) > limits.max_bytes:
@@ -73,29 +104,56 @@ def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Im
             f"the file has {len(data):,} bytes, {limits.max_bytes:,} are allowed", "too_large"
         )
     try:
+        refuse_bomb(data)
         return _decode(data, min_side, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise PermanentError(str(error), "too_large") from error
     except (PermanentError, MemoryError):  # memory may be there the next time
         raise
     except Exception as error:  # Pillow's plugins raise anything, from OSError to struct.error
-        raise PermanentError(_reason(data, error), "undecodable") from error
+        raise _explained(data, error) from error
 
 
 def _decode(data: bytes, min_side: int, limits: Limits) -> Image.Image:
+    canvas = webp_size(data)
+    _check_area(canvas, limits)
+    with ExitStack() as turns:  # outside, so that the picture is gone when another's turn comes
+        _take_turn(canvas, turns)
+        return _draw(data, min_side, limits, turns)
+
+
+def _draw(data: bytes, min_side: int, limits: Limits, turns: ExitStack) -> Image.Image:
     """Order matters: draft, load, transpose, mode, RGB."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-        if picture.width * picture.height > limits.max_pixels:
-            raise PermanentError(
-                f"the picture has {picture.width}×{picture.height} pixels, "
-                f"{limits.max_pixels:,} are allowed",
-                "too_large",
-            )
+    with Image.open(MeteredFile(data), formats=FORMATS) as picture:
+        _check_area(picture.size, limits)
         picture.draft("RGB", _draft_size(picture.size, min_side))
+        _take_turn(picture.size, turns)
         picture.load()
         turn = _turn(picture)
         rgb = to_rgb(picture, _reduction(picture.size, min_side))
         return rgb if turn is None else rgb.transpose(turn)
+
+
+def _take_turn(size: tuple[int, int], turns: ExitStack) -> None:
+    """Let one thread at a time hold a large picture: a WebP of 64 megapixels takes 1 GB."""
+    if size[0] * size[1] > _LARGE_PIXELS:
+        turns.enter_context(_ONE_LARGE)
+        turns.callback(_give_memory_back)
+
+
+def _give_memory_back() -> None:
+    """Return freed memory to the system: glibc keeps up to 300 MB a thread of what AVIF took."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _check_area(size: tuple[int, int], limits: Limits) -> None:
+    if size[0] * size[1] > limits.max_pixels:
+        raise PermanentError(
+            f"the picture has {size[0]}×{size[1]} pixels, {limits.max_pixels:,} are allowed",
+            "too_large",
+        )
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
@@ -161,9 +219,19 @@ def _band_to_rgb(band: Image.Image, grey_scale: float | None) -> Image.Image:
     return band.convert("RGB")
 
 
-def _reason(data: bytes, error: Exception) -> str:
+def _explained(data: bytes, error: Exception) -> PermanentError | MemoryError:
+    """Return what a decoder's error means."""
+    reason = str(error)
+    if "out of memory" in reason.lower():  # of a codec in C, see `ImageFile.ERRORS`
+        return MemoryError(reason)
+    if reason.startswith(("Decompressed data too large", "Too much memory used in text")):
+        return PermanentError("text or a profile in the file is too large unpacked", "too_large")
     if not data:
-        return "the file is empty"
+        return PermanentError("the file is empty", "undecodable")
     if isinstance(error, UnidentifiedImageError):
-        return f"not an image in one of the formats {', '.join(FORMATS)}"
-    return f"damaged image: {error}"
+        if heif.is_heif(data) and not heif.HEIF:
+            return PermanentError(heif.MISSING, "unsupported_format")
+        return PermanentError(
+            f"not an image in one of the formats {', '.join(FORMATS)}", "undecodable"
+        )
+    return PermanentError(f"damaged image: {reason}", "undecodable")

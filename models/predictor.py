@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from errors import TransientError
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats, softmax
 from models.card import Card, version_folder
-from models.coarse import CoarseDomain, by_admission
+from models.coarse import CoarseDomain, by_admission, coarse_domains, soften
 from models.labels import DOMAINS, LabelSet
 from models.transforms import Pixels
+
+#: As the database checks it.
+_LENGTH_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,20 @@ class Prediction:
     embedding: NDArray[np.float32]
     domain: str = DOMAINS[0]
 
+    def require_finite(self) -> None:
+        """Raise TransientError where a number is none (NaN, infinity) or the vector has no length.
+
+        A broken network or an overflow makes such; no threshold and no index knows what to do with
+        them. Another version may do better.
+        """
+        numbers = [self.fashion_score, *(c for _, c in self.tags.values())]
+        numbers += [c for _, c in self.top5]
+        length = float(np.linalg.norm(self.embedding))
+        if not (np.isfinite(numbers).all() and abs(length - 1) < _LENGTH_TOLERANCE):
+            raise TransientError(
+                "the network's numbers are not finite, or its vector has no length"
+            )
+
 
 class Predictor:
     """A loaded model version. Not thread-safe: one a process, or one a thread."""
@@ -40,7 +58,7 @@ class Predictor:
     def __init__(self, card: Card, backend: Backend) -> None:
         self.card = card
         self.labels: LabelSet = card.labels()
-        self.coarse = coarse_domains(card, self.labels)
+        self.coarse = coarse_domains(card.coarse, self.labels)
         self._backend = backend
 
     @classmethod
@@ -68,7 +86,7 @@ class Predictor:
         return [
             Prediction(
                 tags=self._tags(chosen, row),
-                top5=self._top5(probabilities["article_type"][row], chosen, row, str(looks[row])),
+                top5=self._top5(probabilities["article_type"][row], chosen, row),
                 fashion_score=float(scores[row]),
                 embedding=outputs["embedding"][row],
                 domain=str(looks[row]),
@@ -78,7 +96,7 @@ class Predictor:
 
     def probabilities(self, outputs: Outputs) -> dict[str, Floats]:
         """Calibrated probabilities (N, labels) of all seven attributes."""
-        return calibrated(outputs, self.labels, self.card.temperatures)
+        return calibrated(outputs, self.labels, self.card.temperatures, self.coarse)
 
     def _tags(self, chosen: Chosen, row: int) -> dict[str, tuple[str, float]]:
         return {
@@ -86,17 +104,13 @@ class Predictor:
             for a, (numbers, confidence) in chosen.items()
         }
 
-    def _top5(
-        self, types: Floats, chosen: Chosen, row: int, domain: str
-    ) -> list[tuple[str, float]]:
+    def _top5(self, types: Floats, chosen: Chosen, row: int) -> list[tuple[str, float]]:
         """List the likeliest types: the tag with its confidence, the others' probabilities."""
         names = self.labels.names["article_type"]
         order = np.argsort(-types, kind="stable")[:5]
-        if domain in self.coarse:
-            types = self.coarse[domain].softened(types[None])[0]
-        values = [float(types[i]) for i in order]
         first = min(1.0, float(chosen["article_type"][1][row]))
-        return [(names[i], v) for i, v in zip(order, [first, *values[1:]], strict=True)]
+        values = [first, *(float(types[i]) for i in order[1:])]
+        return [(names[i], value) for i, value in zip(order, values, strict=True)]
 
 
 #: For each attribute the number of the chosen label (N,) and its confidence (N,).
@@ -127,16 +141,19 @@ def choose_labels(
     return {attribute: (chosen[attribute], confidence[attribute]) for attribute in chosen}
 
 
-def coarse_domains(card: Card, labels: LabelSet) -> dict[str, CoarseDomain]:
-    """Return what the coarse labels of each domain admit, by a version's card."""
-    return {domain: CoarseDomain.of(entry, labels) for domain, entry in card.coarse.items()}
-
-
 def calibrated(
-    outputs: Outputs, labels: LabelSet, temperatures: Mapping[str, float]
+    outputs: Outputs,
+    labels: LabelSet,
+    temperatures: Mapping[str, float],
+    coarse: Mapping[str, CoarseDomain] | None = None,
 ) -> dict[str, Floats]:
-    """Softmax each head at its temperature; add types up to categories."""
+    """Softmax each head at its temperature, and types at that of their domain in `coarse` too.
+
+    Types are added up to categories.
+    """
     found = {a: softmax(outputs[a], temperatures[a]) for a in labels.heads}
+    if coarse:
+        found["article_type"] = soften(found["article_type"], domains(outputs), coarse)
     for attribute, matrix in labels.summing.items():
         found[attribute] = found["article_type"] @ matrix
     return found

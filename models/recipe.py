@@ -28,6 +28,7 @@ from models.datasets.rows import Progress as Steps
 from models.datasets.views import Views, boxed_views, join_views, tagged_views
 from models.evaluate import evaluate, measure_all, table
 from models.labels import LabelSet
+from models.network import BACKBONE
 from models.proof.evidence import Evidence
 from models.train import Progress, Stage, TrainSettings, claim_run, train
 from models.training.backbones import Backbone
@@ -171,9 +172,11 @@ def check_earlier(settings: TrainSettings, weights: Path) -> None:
                 f"{name} was trained on the split {data.get('split', 'random')}: it knows pictures "
                 f"that --split {settings.split} measures by"
             )
-        other = card.raw.get("network", {}).get("backbone")
-        if name == settings.start_from and other:
-            raise UsageError(f"{name} is a {other}: --from starts EfficientNet-Lite0 alone")
+        known = card.raw.get("network", {}).get("backbone", BACKBONE)
+        if name == settings.start_from and known != settings.backbone:
+            raise UsageError(
+                f"{name} is a {known}: --from starts such a network alone, not {settings.backbone}"
+            )
 
 
 def check_splits(pictures: Pictures) -> None:

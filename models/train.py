@@ -93,8 +93,8 @@ class TrainSettings:
             "season": 0.15,
             "usage": 0.15,
             "domain": 0.1,
-            "proxy_article_type": 0.8,
-            "proxy_base_colour": 0.5,
+            "proxy_article_type": 1.2,
+            "proxy_base_colour": 0.7,
         }
         return {**default, **(self.weights or {})}
 
@@ -125,11 +125,13 @@ def train(
     torch.manual_seed(settings.seed)
     sizes = head_sizes(material.label_set)
     network = TagNetwork(
-        sizes, backbone or BACKBONE, settings.drop_path, settings.dropout, settings.frozen
+        sizes, backbone or settings.backbone, settings.drop_path, settings.dropout, settings.frozen
     )
     learner = Learner(network, sizes, settings.distill if material.beliefs else 0.0)
     if start_from is None and backbone is None:
-        learner.network.backbone.load_state_dict(pretrained_backbone().state_dict())
+        learner.network.backbone.load_state_dict(
+            pretrained_backbone(settings.backbone).state_dict()
+        )
     elif start_from is not None:
         load_version_into(learner.network, start_from, material.label_set)
     learner.to(processes.device).to(memory_format=torch.channels_last)

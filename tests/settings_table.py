@@ -22,6 +22,7 @@ def table() -> str:
     for name, field in fields.items():
         default = "" if field.default in (None, []) else f"`{field.default}`"
         rows.append(f"| `HANGTAG_{name.upper()}` | {default} | {field.description} |")
+    rows.append("| `HANGTAG_LOG_LEVEL` | `INFO` | How much is said: DEBUG, INFO or WARNING |")
     return "\n".join(rows)
 
 

@@ -7,6 +7,7 @@ client.submit("file:///srv/uploads/4711.jpg", source="feed", external_id="4711")
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from worker.storage import PictureStore, Stored
 
 #: Priority of the backfill lane.
 BACKFILL_PRIORITY = -1
+_MOST_NAME_BYTES = 1000
 
 
 class Client:
@@ -86,7 +88,7 @@ class Client:
                 if on_error is None:
                     raise
                 on_error(error)
-        identities = [f"{readable(path)}@{one.sha256[:16]}" for path, one in stored]
+        identities = [f"{_short(readable(path))}@{one.sha256[:16]}" for path, one in stored]
         answers = self.submit_many([one.uri for _, one in stored], source, identities, priority)
         return [
             (path, one.uri, answer) for (path, one), answer in zip(stored, answers, strict=True)
@@ -96,6 +98,15 @@ class Client:
         """Let go of the connections."""
         self._engine.dispose()
         self._app.close()
+
+
+def _short(name: str) -> str:
+    """Return a name that an index takes (2,704 bytes); a longer one by its hash and its end."""
+    data = name.encode()
+    if len(data) <= _MOST_NAME_BYTES:
+        return name
+    end = data[-_MOST_NAME_BYTES // 2 :].decode(errors="ignore")
+    return f"{hashlib.sha256(data).hexdigest()}…{end}"
 
 
 def readable(path: Path) -> str:

@@ -30,6 +30,8 @@ SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "pictures"
 WAIT_SECONDS = 300
 FINAL = {"tagged", "review", "dead"}
 DEMO_OPERATOR = "demo"
+#: Of how many pictures the one with the best neighbours is shown.
+MOST_COMPARED = 50
 
 #: Into a file or a pipe a table is printed at full width, not at the 80 columns of no terminal.
 console = Console(width=None if sys.stdout.isatty() else 110)
@@ -143,7 +145,11 @@ def _wait(supervisor: Supervisor, engine: Engine, answers: list[Submitted]) -> l
 def _print_tags(
     engine: Engine, paths: list[Path], answers: list[Submitted], states: list[UploadStatus]
 ) -> None:
-    table = Table(title="Published tags", title_justify="left", header_style="bold")
+    table = Table(
+        title="Published tags (a `?` is a guess that goes to a person)",
+        title_justify="left",
+        header_style="bold",
+    )
     for column in ("picture", "status", "article type", "sub-category", "colour"):
         table.add_column(column, no_wrap=True, min_width=6)
     with transaction(engine) as session:
@@ -175,19 +181,23 @@ def _print_tags(
 def _print_similar(
     engine: Engine, paths: list[Path], answers: list[Submitted], states: list[UploadStatus]
 ) -> None:
-    """Show the contract's query for the first picture that was tagged."""
+    """Show the contract's query for the tagged picture that has the most similar neighbour."""
     names = {answer.id: path.name for path, answer in zip(paths, answers, strict=True)}
     tagged = [s.image_id for s in states if s.status == "tagged"] or [
         s.image_id for s in states if s.status == "review"
     ]
     if not tagged:
         return
+    neighbours = {}
     with transaction(engine) as session:
-        vector = get_embedding(session, tagged[0])
-        if vector is None:
-            return
-        found = list_similar(session, vector, 5, leave_out=tagged[0])
-    console.print(f"\n[bold]Most similar to {names[tagged[0]]}[/], in plain SQL:")
+        for image_id in tagged[:MOST_COMPARED]:
+            vector = get_embedding(session, image_id)
+            if vector and (near := list_similar(session, vector, 5, leave_out=image_id)):
+                neighbours[image_id] = near
+    if not neighbours:
+        return
+    shown, found = min(neighbours.items(), key=lambda item: item[1][0].distance)
+    console.print(f"\n[bold]Most similar to {names[shown]}[/], in plain SQL:")
     console.print(
         "  SELECT image_id FROM hangtag.image_embeddings ORDER BY embedding <=> $1 LIMIT 5",
         highlight=False,
@@ -195,7 +205,8 @@ def _print_similar(
     )
     for row in found:
         # Of an earlier start: known by the path it was handed in with.
-        name = names.get(row.image_id) or Path((row.external_id or "").rpartition("@")[0]).name
+        known = (row.external_id or str(row.image_id)).split("@")[0]
+        name = names.get(row.image_id) or Path(known).name
         console.print(f"  {row.distance:.3f}  {name}", highlight=False)
 
 

@@ -6,21 +6,30 @@ import io
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from PIL import Image
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from db.queries.models import get_active_model
 from db.queries.results import Result, write_results
-from db.queries.uploads import Claim, claim_uploads, mark_dead, mark_finished, mark_pending
+from db.queries.uploads import (
+    Claim,
+    claim_uploads,
+    mark_dead,
+    mark_finished,
+    mark_pending,
+    return_claims,
+)
 from db.session import transaction
-from errors import HangtagError, PermanentError, TransientError
+from errors import HangtagError, TransientError, UsageError
 from models.pictures import Limits, decode
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels, to_pixels
+from worker.failures import describe, too_slow
+from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
 from worker.storage import PictureStore
@@ -46,6 +55,13 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Unbegun:
+    """An upload that was claimed before the worker was told to stop, and not looked at yet."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
 class BatchReport:
     """What became of one batch; `superseded` counts results that came too late."""
 
@@ -53,6 +69,7 @@ class BatchReport:
     written: int = 0
     failed: int = 0
     superseded: int = 0
+    handed_back: int = 0
 
 
 class Pipeline:
@@ -64,8 +81,10 @@ class Pipeline:
         settings: WorkerSettings,
         worker: str,
         load_predictor: Callable[[str], Predictor],
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
+        self._is_stopping = is_stopping
         self._settings = settings
         self._worker = worker
         self._load_predictor = load_predictor
@@ -74,10 +93,17 @@ class Pipeline:
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
-        self._threads = ThreadPoolExecutor(settings.decode_threads, "decode")
+        self._threads = PatientThreads(
+            settings.decode_threads, min(settings.picture_seconds, settings.lease_seconds / 2)
+        )
+
+    @property
+    def stuck(self) -> int:
+        """How many pictures this process could not get rid of; it should end soon."""
+        return self._threads.stuck
 
     def run_batch(self, backfill: bool) -> BatchReport:
-        """Take one batch the whole way.
+        """Take one batch the whole way; told to stop, hand back at once what has not begun.
 
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
@@ -87,7 +113,11 @@ class Pipeline:
         if not claims:
             return BatchReport()
         started = time.perf_counter()
-        outcomes = list(self._threads.map(self._load, claims))
+        outcomes = [
+            Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
+            for claim, one in zip(claims, self._threads.map(self._load, claims), strict=True)
+        ]
+        handed_back = self._hand_back([o.claim for o in outcomes if isinstance(o, Unbegun)])
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         failed = [o for o in outcomes if isinstance(o, Failed)]
         try:
@@ -102,13 +132,16 @@ class Pipeline:
             for one, result in zip(loaded, predicted, strict=True)
             if isinstance(result, Result)
         ]
-        report = self._write(predictor, done, failed)
+        report = replace(
+            self._write(predictor, done, failed), claimed=len(claims), handed_back=handed_back
+        )
         log.info(
-            "batch: %d claimed, %d written, %d failed, %d superseded, %.0f ms",
+            "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms",
             report.claimed,
             report.written,
             report.failed,
             report.superseded,
+            report.handed_back,
             1000 * (time.perf_counter() - started),
         )
         return report
@@ -141,7 +174,15 @@ class Pipeline:
                 backfill,
             )
 
-    def _load(self, claim: Claim) -> Loaded | Failed:
+    def _hand_back(self, claims: Sequence[Claim]) -> int:
+        if not claims:
+            return 0
+        with transaction(self._engine) as session:
+            return return_claims(session, claims)
+
+    def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
+        if self._is_stopping():
+            return Unbegun(claim)
         card = self.loaded.card
         try:
             data = self._store.read(claim.uri)
@@ -159,15 +200,21 @@ class Pipeline:
 
     def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
         predictions = predictor.predict([one.pixels for one in loaded])
-        return list(self._threads.map(self._result, loaded, predictions))
+        pairs = list(zip(loaded, predictions, strict=True))
+        return [
+            Failed(one.claim, too_slow(result)) if isinstance(result, TimeoutError) else result
+            for one, result in zip(loaded, self._threads.map(self._result, pairs), strict=True)
+        ]
 
-    def _result(self, one: Loaded, prediction: Prediction) -> Result | Failed:
+    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed:
+        one, prediction = pair
         try:
             return self._route(one, prediction)
         except Exception as error:  # a preview that cannot be drawn concerns this picture alone
             return Failed(one.claim, error)
 
     def _route(self, one: Loaded, prediction: Prediction) -> Result:
+        prediction.require_finite()
         card = self.loaded.card
         way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
         tags = {
@@ -194,6 +241,26 @@ class Pipeline:
         )
 
     def _write(
+        self,
+        predictor: Predictor,
+        done: Sequence[tuple[Claim, Result]],
+        failed: Sequence[Failed],
+    ) -> BatchReport:
+        """Write all outcomes; a result that the database refuses costs the others nothing."""
+        try:
+            return self._write_together(predictor, done, failed)
+        except (UsageError, DBAPIError) as error:
+            if not done:
+                raise
+            log.exception("the database refused one of %d results", len(done))
+            refused = TransientError(f"the database refused the result: {error}")
+        if len(done) == 1:
+            return self._write_together(predictor, [], [*failed, Failed(done[0][0], refused)])
+        reports = [self._write(predictor, [one], []) for one in done]
+        reports.append(self._write_together(predictor, [], failed))
+        return BatchReport(*(sum(values) for values in zip(*map(astuple, reports), strict=True)))
+
+    def _write_together(
         self,
         predictor: Predictor,
         done: Sequence[tuple[Claim, Result]],
@@ -227,16 +294,6 @@ class Pipeline:
             failed=len(failed),
             superseded=len(outcomes) - len(held),
         )
-
-
-def describe(error: Exception) -> tuple[str | None, str]:
-    """Return the dead letter's code (None: try again) and one line on what happened."""
-    if isinstance(error, PermanentError):
-        return error.code, str(error)
-    if isinstance(error, HangtagError):
-        return None, str(error)
-    log.error("unexpected error with a picture", exc_info=error)
-    return None, f"{type(error).__name__}: {error}"
 
 
 def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -21,10 +22,17 @@ from errors import HangtagError, TransientError, UsageError
 from models.card import WEIGHTS
 from models.predictor import Predictor
 from worker.bell import lane_of, ring
+from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings, load_settings
+from worker.stopping import is_stopping
 
 log = logging.getLogger(__name__)
+
+#: What a child ends with that could not get rid of a picture.
+EXIT_STUCK = 75
+#: Of glibc's malloc.h.
+_M_ARENA_MAX = -8
 
 
 @cache
@@ -48,7 +56,8 @@ def pipeline() -> Pipeline:
         folder = (own.weights or WEIGHTS) / version
         return Predictor.load_folder(folder, own.inference_threads)
 
-    return Pipeline(engine(), own, f"{socket.gethostname()}:{os.getpid()}", load_predictor)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    return Pipeline(engine(), own, name, load_predictor, is_stopping)
 
 
 def answer(backfill: bool) -> None:
@@ -59,9 +68,16 @@ def answer(backfill: bool) -> None:
         # The rows are safe; the reaper rings again when there is reason to.
         log.error("%s", error)
         return
+    note_progress(settings().progress_file)
     if report.claimed:
         lane = "backfill" if backfill else "ingest"
         ring(_app(), lane, 1, settings().batch_size)
+    if pipeline().stuck:
+        # Its threads cannot be ended and hold memory, perhaps a core. What they held is written,
+        # and the doorbell that Celery hands to the next process is none too many.
+        log.error("%d pictures are stuck in this process; it ends", pipeline().stuck)
+        logging.shutdown()
+        os._exit(EXIT_STUCK)
 
 
 def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> None:
@@ -83,12 +99,31 @@ def _app() -> Celery:
     return app
 
 
+def limit_memory(megabytes: int) -> None:
+    """Let this process have so much memory of its own at most; 0 changes nothing.
+
+    Then a picture that takes more fails with a MemoryError, where the kernel would kill the
+    process or, without a container's limit, whatever else is large. RLIMIT_DATA (Linux 4.7) counts
+    what is written to; RLIMIT_AS would count the files that OpenVINO maps, too.
+    """
+    if megabytes:
+        # One heap for all threads: each would keep, and have counted, what it once needed.
+        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+            mallopt(_M_ARENA_MAX, 1)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = megabytes << 20
+        if hard != resource.RLIM_INFINITY:
+            wanted = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
 @worker_process_init.connect
 def start_process(**_: object) -> None:
     """Tie the child to its parent, and load the model before the first doorbell."""
     if sys.platform == "linux":
         # A child whose parent was killed would keep its claims and answer no bell.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        limit_memory(settings().child_memory_mb)
     try:
         pipeline().current_predictor()
     except HangtagError as error:

@@ -33,6 +33,17 @@ class WorkerSettings(DatabaseSettings):
         2, ge=1, le=64, description="Threads that read and decode in a worker process"
     )
     inference_threads: int = Field(1, ge=1, le=64, description="OpenVINO threads, a process")
+    picture_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Longest that reading and decoding one picture may take; at most half a lease",
+    )
+    child_memory_mb: int = Field(
+        1792,
+        ge=0,
+        description="Most memory of a worker process, in MiB (Linux); 0: no limit. Raise it with "
+        "`HANGTAG_MAX_PIXELS` and `HANGTAG_DECODE_THREADS`",
+    )
     lease_seconds: float = Field(
         120.0, gt=0, description="How long a claim holds before the reaper takes it back"
     )
@@ -42,6 +53,15 @@ class WorkerSettings(DatabaseSettings):
     )
     reap_seconds: float = Field(
         2.0, gt=0, description="How often the reaper looks for expired leases and unheard rows"
+    )
+    stall_seconds: float = Field(
+        180.0,
+        gt=0,
+        description="A worker that answers no bell for so long while uploads wait is stuck; "
+        "more than the lease",
+    )
+    progress_file: Path | None = Field(
+        None, description="File that a worker touches with each batch; `hangtag health` reads it"
     )
     max_bytes: int = Field(MAX_BYTES, gt=0, description="Largest file that is read, in bytes")
     max_pixels: int = Field(

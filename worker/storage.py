@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from errors import PermanentError, TransientError
+from models.pictures import open_regular
 
 #: What a folder is searched for; a file named by itself may be called anything.
 PICTURE_SUFFIXES = frozenset(
@@ -47,7 +46,7 @@ class PictureStore:
         store.
         """
         try:
-            descriptor = _open_regular(path)
+            descriptor = open_regular(path)
         except PermanentError as error:
             raise PermanentError(f"{path}: {error}", error.code) from error
         try:
@@ -90,7 +89,7 @@ class PictureStore:
         """
         path = self._allowed(uri)
         try:
-            descriptor = _open_regular(path)
+            descriptor = open_regular(path)
             with os.fdopen(descriptor, "rb") as source:
                 data = source.read(self._max_bytes + 1)
         except OSError as error:
@@ -130,29 +129,17 @@ class PictureStore:
         return path
 
 
-def _open_regular(path: Path) -> int:
-    """Open a regular file for reading; a FIFO or a device is refused, not waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise PermanentError("there is no such file", "not_found") from error
-    except PermissionError as error:
-        raise PermanentError("the file may not be read", "unreadable") from error
-    except OSError as error:
-        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-            raise PermanentError("there is no such file", "not_found") from error
-        if error.errno == errno.ENXIO:  # a socket
-            raise PermanentError("not a regular file", "unreadable") from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise PermanentError("not a regular file", "unreadable")
-    return descriptor
-
-
 def _safe_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     return suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether this is a folder; a name that none can have, or a closed way, is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def list_pictures(folder: Path) -> tuple[list[Path], int]:

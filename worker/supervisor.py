@@ -24,8 +24,9 @@ from sqlalchemy.exc import ArgumentError
 
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import OPERATOR, WORKER
-from errors import UsageError
+from errors import HangtagError, TransientError, UsageError
 from worker.broker import EmbeddedValkey
+from worker.health import find_stall
 from worker.settings import WorkerSettings
 from worker.setup import migrate
 
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 #: A process that ends by itself is started again after this long, doubling up to a minute.
 RESTART_SECONDS = 1.0
+#: How often it is looked whether the worker takes uploads, and its time to end where not.
+LOOK_SECONDS = 5.0
+STALLED_STOP_SECONDS = 10.0
 #: One that ran for so long starts again with the shortest wait.
 STEADY_SECONDS = 60.0
 
@@ -74,6 +78,7 @@ class Supervisor:
         self.console_url: str | None = None
         self.weights = settings.weights
         self.active_model: str | None = None
+        self._looked_at = time.monotonic()
 
     def start(self) -> None:
         """Start services, migrate, start the processes. On an error all that runs is ended.
@@ -87,6 +92,9 @@ class Supervisor:
             self.active_model = migrate(database_url, self.weights)
             self._start_children(database_url, broker_url)
             self._write_state()
+        except TransientError as error:
+            self.stop()
+            raise TransientError("; ".join([str(error), *self.not_ours()])) from error
         except BaseException:
             self.stop()
             raise
@@ -122,6 +130,23 @@ class Supervisor:
                 child.wait_seconds = min(60.0, child.wait_seconds * 2)
             elif now >= child.restart_at:
                 self._launch(child)
+        if time.monotonic() - self._looked_at > LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            self._restart_stalled_worker()
+
+    def _restart_stalled_worker(self) -> None:
+        """End a worker that lives but takes nothing while uploads wait; `check` starts another."""
+        worker = next((child for child in self._children if child.name == "worker"), None)
+        if worker is None or worker.process is None or worker.process.poll() is not None:
+            return
+        try:
+            stalled = find_stall(self._worker_settings)
+        except HangtagError as error:
+            log.error("health: %s", error)
+            return
+        if stalled:
+            log.error("%s: the worker is restarted (see %s)", stalled, self._log("worker"))
+            stop_process(worker.process, signal.SIGTERM, STALLED_STOP_SECONDS)
 
     def stop(self) -> None:
         """End everything in order: console and workers first, the database last."""
@@ -143,12 +168,27 @@ class Supervisor:
         self._port_lock = self._lock = None
 
     @property
+    def _worker_settings(self) -> WorkerSettings:
+        """The settings by which the worker's progress is judged."""
+        return self._settings.model_copy(
+            update={
+                "database_url": self.environment["HANGTAG_DATABASE_URL"],
+                "progress_file": self.data_dir / "worker.progress",
+            }
+        )
+
+    @property
     def _state(self) -> Path:
         return self.data_dir / "up.json"
 
     def _take_lock(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (self.data_dir / "up.lock").open("a+")
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            lock = (self.data_dir / "up.lock").open("a+")
+        except OSError as error:
+            raise UsageError(
+                f"{self.data_dir}: {error.strerror}; --data-dir wants a folder to write into"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -207,6 +247,7 @@ class Supervisor:
             self.environment["HANGTAG_FILE_ROOTS"] = os.pathsep.join(roots)
         hangtag = [sys.executable, "-m", "worker"]
         as_worker = self._child_env(WORKER)
+        as_worker["HANGTAG_PROGRESS_FILE"] = str(self.data_dir / "worker.progress")
         self._add(
             "worker", [*hangtag, "worker", "--concurrency", str(self._workers)], as_worker, 60
         )

@@ -33,4 +33,6 @@ def ingest(
     Without an external_id the message's own id takes its place: it stays the same when the
     message is delivered again, so that is no second upload.
     """
-    process.hand_in(uri, source, external_id or f"celery:{task.request.id}", priority)
+    if external_id is None or external_id == "":
+        external_id = f"celery:{task.request.id}"
+    process.hand_in(uri, source, external_id, priority)

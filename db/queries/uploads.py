@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.submission import check_submission
+
 
 @dataclass(frozen=True)
 class Submitted:
@@ -58,7 +60,11 @@ def insert_uploads(
     external_ids: Sequence[str | None],
     priority: int = 0,
 ) -> list[Submitted]:
-    """Hand in uploads, in order; one that was there before is returned as it stands."""
+    """Hand in uploads, in order; one that was there before is returned as it stands.
+
+    Raises UsageError for what no row can hold (`check_submission`).
+    """
+    uris, external_ids = check_submission(uris, source, external_ids, priority)
     rows = session.execute(
         text(
             "SELECT id, status, created FROM hangtag.submit_uploads("
@@ -66,9 +72,9 @@ def insert_uploads(
             " ORDER BY place"
         ),
         {
-            "uris": list(uris),
+            "uris": uris,
             "source": source,
-            "external_ids": list(external_ids),
+            "external_ids": external_ids,
             "priority": priority,
         },
     )
@@ -198,6 +204,27 @@ def mark_pending(
     return len(result.all())
 
 
+def return_claims(session: Session, claims: Sequence[Claim]) -> int:
+    """Give claims back that nothing was done with; they count as no try. Return how many held."""
+    result = session.execute(
+        text(
+            """
+            UPDATE hangtag_data.uploads AS u
+            SET status = 'pending', lease_until = NULL, claimed_by = NULL, available_at = now(),
+                attempts_before = u.attempts_before + 1
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS c (id, attempt)
+            WHERE u.id = c.id AND u.attempt = c.attempt AND u.status = 'processing'
+            RETURNING u.id
+            """
+        ),
+        {
+            "ids": [str(claim.id) for claim in claims],
+            "attempts": [claim.attempt for claim in claims],
+        },
+    )
+    return len(result.all())
+
+
 @dataclass(frozen=True)
 class Reaped:
     """What a sweep over expired leases did."""
@@ -252,6 +279,31 @@ def count_due(session: Session, at_most: int) -> dict[str, int]:
         {"most": at_most},
     ).one()
     return {"ingest": row.ingest, "backfill": row.backfill}
+
+
+def get_overdue_seconds(session: Session, seconds: float, lanes: Sequence[str]) -> float | None:
+    """Return how long some upload of these lanes has been waiting, if more than `seconds`."""
+    row = session.execute(
+        text(
+            "SELECT CAST(extract(epoch FROM now() - available_at) AS float) AS waiting "
+            "FROM hangtag_data.uploads WHERE status = 'pending' "
+            "AND CASE WHEN priority >= 0 THEN 'ingest' ELSE 'backfill' END = ANY(:lanes) "
+            "AND available_at < now() - make_interval(secs => :seconds) LIMIT 1"
+        ),
+        {"seconds": seconds, "lanes": list(lanes)},
+    ).first()
+    return row.waiting if row else None
+
+
+def is_anything_held(session: Session) -> bool:
+    """Tell whether any claim's lease still runs."""
+    row = session.execute(
+        text(
+            "SELECT FROM hangtag_data.uploads "
+            "WHERE status = 'processing' AND lease_until > now() LIMIT 1"
+        )
+    ).first()
+    return row is not None
 
 
 def get_status(session: Session, upload_id: uuid.UUID) -> UploadStatus | None:

@@ -17,13 +17,13 @@ from errors import UsageError
 from models.backends import Backend, OpenVinoBackend, Outputs
 from models.calibrate import Floats
 from models.card import Card
+from models.coarse import coarse_domains
 from models.data import Pictures, decode_all
 from models.datasets.rows import Progress
 from models.predictor import (
     Chosen,
     calibrated,
     choose_labels,
-    coarse_domains,
     domains,
     fashion_scores,
 )
@@ -57,8 +57,9 @@ class Answers:
         label_set = card.labels()
         outputs = infer_all(backend, pictures, rows)
         looks = domains(outputs)
-        probabilities = calibrated(outputs, label_set, card.temperatures)
-        chosen = choose_labels(probabilities, label_set, looks, coarse_domains(card, label_set))
+        coarse = coarse_domains(card.coarse, label_set)
+        probabilities = calibrated(outputs, label_set, card.temperatures, coarse)
+        chosen = choose_labels(probabilities, label_set, looks, coarse)
         return cls(
             rows=rows,
             outputs=outputs,

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from errors import UsageError
+from models.network import IN_WHEELS, pretrained_backbone
 from models.training.backbone_names import resolve
 
 #: Mean and standard deviation (of pixels in 0..1) that most ImageNet weights expect.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-#: The network whose weights are installed with the `train` extra.
-IN_WHEEL = "timm/tf_efficientnet_lite0"
 
 State = dict[str, Tensor]
 
@@ -82,6 +81,16 @@ class Backbone(nn.Module):
             raise UsageError(f"{self.name} has no pooled features, but answers {shape}")
 
 
+def installed(name: str) -> str | None:
+    """Return timm's name of a network whose weights are installed, None for any other.
+
+    These (`models.network.IN_WHEELS`) can keep stages frozen, and training goes on from them.
+    Raises UsageError for an unknown name.
+    """
+    library, _, own = resolve(name)[0].partition("/")
+    return own if library == "timm" and own in IN_WHEELS else None
+
+
 def build_backbone(
     name: str, weights: Path | None = None, download: bool = False
 ) -> tuple[Backbone, int, str]:
@@ -91,7 +100,7 @@ def build_backbone(
     `timm/` or `torchvision/` before it chooses where both have it, timm comes first. `weights` is
     a file in either library's layout, safetensors or pickled tensors, with the classifier or
     (timm's alone) without. `download` fetches the library's usual weights. Without either the
-    network starts from scratch, but for EfficientNet-Lite0, whose weights are installed.
+    network starts from scratch, but for EfficientNet-Lite0 and -Lite2, whose weights are installed.
     Raises UsageError for an unknown name, weights that do not fit, and a failed download.
     """
     if weights is not None and download:
@@ -103,8 +112,8 @@ def build_backbone(
     elif download:
         backbone = _downloaded(found[0])
         note = f"{backbone.name}: its usual weights, downloaded"
-    elif found[0] == IN_WHEEL:
-        backbone = _from_wheel()
+    elif own := installed(name):
+        backbone = _timm_backbone(pretrained_backbone(own), found[0])
         note = f"{backbone.name}: the ImageNet weights that are installed"
     else:
         backbone = _build(found[0], None, False)
@@ -157,12 +166,6 @@ def _downloaded(name: str) -> Backbone:
             f"the weights of {name} could not be downloaded ({_brief(error)}); "
             "give a file with --backbone-weights"
         ) from error
-
-
-def _from_wheel() -> Backbone:
-    from models.network import pretrained_backbone  # which itself may need this module
-
-    return _timm_backbone(pretrained_backbone(), IN_WHEEL)
 
 
 def _build(name: str, state: State | None, download: bool) -> Backbone:

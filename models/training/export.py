@@ -23,12 +23,12 @@ from torch import nn
 from errors import UsageError
 from models.backends import Backend, OpenVinoBackend, Outputs, import_openvino
 from models.calibrate import Floats, fit_temperature
-from models.coarse import CoarseDomain
+from models.coarse import CoarseDomain, coarse_domains
 from models.data import SPLITS, Pictures
 from models.datasets.rows import Progress
 from models.labels import LabelSet
 from models.network import (
-    BACKBONE,
+    IN_WHEELS,
     ServingNetwork,
     TagNetwork,
     head_sizes,
@@ -42,6 +42,8 @@ from models.training.fashion import fit_fashion_look
 
 log = logging.getLogger(__name__)
 
+#: What the names of the networks that we ship begin with; a version is called by the rest.
+FAMILY = "tf_efficientnet_"
 #: A version that is committed has at most so many bytes.
 MAX_VERSION_BYTES = 25 * 1024 * 1024
 
@@ -66,13 +68,13 @@ def export_run(
     """
     label_set = LabelSet.load(run / "labels.json")
     settings = json.loads((run / "run.json").read_text())["settings"]
-    serving = _serving_network(run, label_set, settings["frozen"], pictures, backbone).cpu()
+    serving = _serving_network(run, label_set, settings, pictures, backbone).cpu()
     state = {
         name: value.half() if value.is_floating_point() else value
         for name, value in saved_state(serving).items()
     }
-    name = getattr(backbone, "name", None)
-    version = version or _version_name(state, (name or "lite0").rpartition("/")[2])
+    name = settings["backbone"]
+    version = version or _version_name(state, name.rpartition("/")[2].removeprefix(FAMILY))
     final, folder = weights / version, weights / f".{version}.new"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -83,9 +85,9 @@ def export_run(
         "version": version,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "licence": licence,
-        "backbone": f"{name}, fine-tuned"
-        if name
-        else "EfficientNet-Lite0, ImageNet weights (Apache-2.0), fine-tuned",
+        "backbone": f"{name}, ImageNet weights (Apache-2.0), fine-tuned"
+        if name in IN_WHEELS
+        else f"{name}, fine-tuned",
         "network": network_spec(serving),
         "input": {"height": height, "width": width, "layout": "uint8 NHWC RGB"},
         "data": {
@@ -126,13 +128,15 @@ def _same_weights(first: Path, second: Path) -> bool:
 def _serving_network(
     run: Path,
     label_set: LabelSet,
-    frozen: int,
+    settings: Mapping[str, Any],
     pictures: Pictures,
     backbone: nn.Module | None,
 ) -> ServingNetwork:
-    network = TagNetwork(head_sizes(label_set), backbone or BACKBONE, frozen=frozen)
+    network = TagNetwork(
+        head_sizes(label_set), backbone or settings["backbone"], frozen=settings["frozen"]
+    )
     network.load_state_dict(load_file(run / "network.safetensors"))
-    fashion = fit_fashion_look(network.eval(), pictures) if frozen else None
+    fashion = fit_fashion_look(network.eval(), pictures) if settings["frozen"] else None
     return ServingNetwork(network, fashion)
 
 
@@ -184,15 +188,17 @@ def fit(outputs: Mapping[str, Outputs], pictures: Pictures, label_set: LabelSet)
         temperatures[attribute] = fit_temperature(
             outputs["select"][attribute][known], targets[attribute][rows][known]
         )
-    probabilities = {s: calibrated(o, label_set, temperatures) for s, o in outputs.items()}
-    coarse = fit_coarse(outputs["select"], probabilities["select"], pictures, label_set)
-    domains_of = {d: CoarseDomain.of(entry, label_set) for d, entry in coarse.items()}
+    plain = calibrated(outputs["select"], label_set, temperatures)
+    entries = fit_coarse(outputs["select"], plain["article_type"], pictures, label_set)
+    coarse = coarse_domains(entries, label_set)
     chosen = {
-        s: choose_labels(p, label_set, domains(outputs[s]), domains_of)
-        for s, p in probabilities.items()
+        s: choose_labels(
+            calibrated(o, label_set, temperatures, coarse), label_set, domains(o), coarse
+        )
+        for s, o in outputs.items()
     }
     return {
-        "coarse": coarse,
+        "coarse": entries,
         "temperatures": temperatures,
         "acceptance": fit_rules(outputs, chosen, pictures, label_set),
         "fashion": _fashion_scale(familiarity(outputs["select"])),
@@ -200,15 +206,14 @@ def fit(outputs: Mapping[str, Outputs], pictures: Pictures, label_set: LabelSet)
 
 
 def fit_coarse(
-    outputs: Outputs, probabilities: Mapping[str, Floats], pictures: Pictures, label_set: LabelSet
+    outputs: Outputs, types: Floats, pictures: Pictures, label_set: LabelSet
 ) -> dict[str, dict[str, Any]]:
     """Describe the coarse labels of each domain for the card, and fit its temperature.
 
-    `outputs` and `probabilities` are those of the split `select`.
+    `outputs` and the calibrated probabilities `types` (N, types) are those of the split `select`.
     """
     rows = pictures.indices("select")
-    looks, types = domains(outputs), probabilities["article_type"]
-    best = types.argmax(axis=1)
+    looks, best = domains(outputs), types.argmax(axis=1)
     allowed = pictures.allowed(label_set)[rows]
     found = {}
     for domain, labels in pictures.coarse_labels().items():

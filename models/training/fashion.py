@@ -25,7 +25,7 @@ def fit_fashion_look(network: TagNetwork, pictures: Pictures, seed: int = 0) -> 
 
     `network` has frozen stages, whose maps the similarity starts from.
     """
-    late = pretrained_network(network.frozen)
+    late = pretrained_network(network.frozen, network.name)
     probe = FashionLook(late, 1, 1)
     random = np.random.default_rng(seed)
     features = []

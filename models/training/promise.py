@@ -13,8 +13,9 @@ from typing import Any
 from errors import UsageError
 from models.backends import Backend, OpenVinoBackend
 from models.card import Card
+from models.coarse import coarse_domains
 from models.data import Pictures
-from models.predictor import calibrated, choose_labels, coarse_domains, domains
+from models.predictor import calibrated, choose_labels, domains
 from models.training.acceptance import fit_rules
 from models.training.export import infer_all
 
@@ -42,9 +43,11 @@ def with_promise(
     backend = backend or OpenVinoBackend(card.folder, threads=2)
     label_set = card.labels()
     outputs = {s: infer_all(backend, pictures, pictures.indices(s)) for s in SPLITS}
-    coarse = coarse_domains(card, label_set)
+    coarse = coarse_domains(card.coarse, label_set)
     chosen = {
-        s: choose_labels(calibrated(o, label_set, card.temperatures), label_set, domains(o), coarse)
+        s: choose_labels(
+            calibrated(o, label_set, card.temperatures, coarse), label_set, domains(o), coarse
+        )
         for s, o in outputs.items()
     }
     fitted = fit_rules(outputs, chosen, pictures, label_set, promise=promise)

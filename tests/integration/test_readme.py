@@ -28,6 +28,7 @@ ELSEWHERE = {
     "./run demo --images ~/photos": "tests/integration/test_readme.py::test_own_photographs",
     "./run test": "this very run",
     "./run check": ".ci/run",
+    "./run faults --seed 1 --minutes 0.5 --uploads 150": "tests/faults/test_faults.py",
     "./run install train": "./run install test, which contains it",
     ".venv/bin/hangtag up --data-dir ~/hangtag --workers 2": "the fixture `installation`",
     ".venv/bin/hangtag data report --data ~/own.csv --out ~/report": "tests/unit/test_report.py",

@@ -276,3 +276,20 @@ def test_a_database_that_is_away_gives_one_line(tmp_path: Path) -> None:
         assert done.returncode == 1, done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
         assert "the database does not answer" in done.stderr
+        assert ("unset HANGTAG_DATABASE_URL" in done.stderr) == (command[0] == "up")
+
+
+def test_a_data_directory_that_is_a_file_is_refused_by_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "up", "--data-dir", str(tmp_path / "file")],
+        cwd=ROOT,
+        env=CLEAN,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "file: File exists; --data-dir wants a folder" in line

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import models.pictures  # noqa: F401 (registers HEIF)
+
 # models.pictures sets these for the process; pytest takes them back for each test.
 MARKS = [
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
     pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning"),
 ]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+#: Those that are never quite the same again.
+LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF")
 #: Top left red, top right green, bottom left blue, bottom right black.
 CORNERS = [[255, 0, 0], [0, 200, 0], [0, 0, 255], [0, 0, 0]]
 

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from errors import UsageError
-from models.network import pretrained_backbone
+from models.network import IN_WHEELS, pretrained_backbone
 from models.training import backbones
 from models.training.backbone_names import resolve
-from models.training.backbones import Backbone, build_backbone
+from models.training.backbones import Backbone, build_backbone, installed
 
 #: Networks of a few hundred thousand weights, with a timm classifier of 1,000 classes.
 TINY, OTHER_TINY = "test_resnet", "test_efficientnet"
@@ -315,11 +315,25 @@ def test_a_download_that_fails_is_reported(
     assert "--backbone-weights" in one_line(error)
 
 
-def test_the_weights_that_are_installed_are_used_without_being_asked_for() -> None:
-    backbone, features, note = build_backbone("tf_efficientnet_lite0")
+@pytest.mark.parametrize("name", sorted(IN_WHEELS))
+def test_the_weights_that_are_installed_are_used_without_being_asked_for(name: str) -> None:
+    backbone, features, note = build_backbone(name)
     assert features == 1280
     assert "installed" in note
     with torch.no_grad():
-        wanted = pretrained_backbone().eval()(images())
+        wanted = pretrained_backbone(name).eval()(images())
         assert torch.allclose(backbone.eval()(images()), wanted, atol=1e-5)
-    assert backbone.name == backbones.IN_WHEEL
+    assert backbone.name == f"timm/{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("tf_efficientnet_lite2", "tf_efficientnet_lite2"),
+        ("timm/TF-EfficientNet-Lite0", "tf_efficientnet_lite0"),
+        ("resnet50", None),
+        ("torchvision/resnet50", None),
+    ],
+)
+def test_it_is_known_whose_weights_are_installed(name: str, own: str | None) -> None:
+    assert installed(name) == own

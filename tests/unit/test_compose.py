@@ -19,6 +19,7 @@ import yaml
 from db.settings import DatabaseSettings
 from review.settings import ReviewSettings
 from worker.cli import app
+from worker.health import CHECKS
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -241,11 +242,12 @@ def test_logs_do_not_fill_the_disk(service: str) -> None:
 
 
 def test_health_checks_of_our_services_call_what_is_there() -> None:
-    script = (ROOT / "docker/health.py").read_text()
     for service in ("worker", "reaper"):
-        *_, program, argument = SERVICES[service]["healthcheck"]["test"]
-        assert f"COPY docker/health.py {program}" in DOCKERFILE
-        assert f'"{argument}": check_{argument}' in script
+        *command, part = SERVICES[service]["healthcheck"]["test"]
+        assert command == ["CMD", "hangtag", "health"]
+        assert part in CHECKS
+    progress = SERVICES["worker"]["environment"]["HANGTAG_PROGRESS_FILE"]
+    assert any(progress.startswith(folder.split(":")[0]) for folder in SERVICES["worker"]["tmpfs"])
     port = SERVICES["console"]["environment"]["HANGTAG_CONSOLE_PORT"]
     assert f"http://127.0.0.1:{port}/healthz" in SERVICES["console"]["healthcheck"]["test"][-1]
 

@@ -15,6 +15,8 @@ from torch import nn
 from errors import UsageError
 from models.labels import DOMAINS, HEAD_ATTRIBUTES, LabelSet
 from models.network import (
+    BACKBONE,
+    IN_WHEELS,
     FashionLook,
     ServingNetwork,
     TagNetwork,
@@ -22,6 +24,7 @@ from models.network import (
     load_network,
     network_spec,
     pretrained_network,
+    saved_state,
     to_images,
 )
 
@@ -167,3 +170,22 @@ def test_a_network_without_a_look_is_served_without_a_similarity() -> None:
     with torch.inference_mode():
         outputs = serving(pixels)
     assert [tuple(value.shape) for value in outputs] == [(2, 3), (2, 2), (2, 256)]
+
+
+@pytest.mark.parametrize("name", sorted(IN_WHEELS))
+def test_a_backbone_of_a_wheel_is_built_again_by_its_name(name: str, tmp_path: Path) -> None:
+    """Its frozen stages, and the look's later ones, are those of the wheel."""
+    network = pretrained_network(3, name)
+    serving = ServingNetwork(
+        TagNetwork(SIZES, name, frozen=3), FashionLook(network, dimensions=8, centres=4)
+    ).eval()
+    serving.network.backbone.load_state_dict(network.backbone.state_dict())
+    spec = network_spec(serving)
+    assert spec.get("backbone", BACKBONE) == name
+    save_file(saved_state(serving), tmp_path / "network.safetensors")
+    (tmp_path / "card.json").write_text(json.dumps({"network": spec}))
+    again = load_network(tmp_path)
+    pixels = torch.randint(0, 256, (2, 64, 48, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        for one, other in zip(serving(pixels), again(pixels), strict=True):
+            assert torch.allclose(one, other, atol=1e-5)

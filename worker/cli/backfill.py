@@ -39,10 +39,11 @@ def backfill(
     engine = make_engine(settings.require_url(), pool_size=1)
     with transaction(engine) as session:
         active = get_active_model(session)
-    if version is None and active is None:
-        raise UsageError("no model version is active; name one, see `hangtag model list`")
-    wanted = version or (active.version if active else "")
-    folder = version_folder(wanted, settings.weights or WEIGHTS)
+    if version is None:
+        if active is None:
+            raise UsageError("no model version is active; name one, see `hangtag model list`")
+        version = active.version
+    folder = version_folder(version, settings.weights or WEIGHTS)
     predictor = Predictor.load_folder(folder, threads=settings.inference_threads)
     name = predictor.card.version
     with transaction(engine) as session:

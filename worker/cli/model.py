@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from worker.cli.options import DataOption, WeightsOption, require_train_extra, w
 from worker.cli.output import note, print_json, progress_bar
 from worker.settings import load_settings
 from worker.setup import register_folder
+
+if TYPE_CHECKING:
+    from models.training.backbones import Backbone
 
 model_app = typer.Typer(help="Model versions: which there are, which one is active.")
 
@@ -126,20 +129,14 @@ def train(
     """
     require_train_extra()
     weights = weights_folder(weights)
-    from models.network import BACKBONE
     from models.recipe import parse_stages, run_recipe
     from models.train import TrainSettings
 
-    built = None
-    if backbone:
-        from models.training.backbones import build_backbone
-
-        if frozen or start_from:
-            raise UsageError("--backbone starts from weights of its own: no --frozen, no --from")
-        built, _, said = build_backbone(backbone, backbone_weights, download)
-        note(said)
-    elif backbone_weights or download:
-        raise UsageError("--backbone-weights and --download are for --backbone; name a network")
+    name, built = _chosen_backbone(backbone, backbone_weights, download)
+    if built and (frozen or start_from):
+        raise UsageError(
+            f"--backbone {backbone} starts from weights of its own: no --frozen, no --from"
+        )
     settings = TrainSettings(
         stages=parse_stages(epochs),
         learning_rate=learning_rate,
@@ -149,7 +146,7 @@ def train(
         weight_decay=weight_decay,
         dropout=dropout,
         drop_path=drop_path,
-        backbone=built.name if built else BACKBONE,
+        backbone=name,
         frozen=3 if frozen is None and built is None else frozen or 0,
         split=split,
         photos=photos,
@@ -178,6 +175,23 @@ def train(
         (weights / "default").write_text(folder.name + "\n")
     print(text)
     note(f"version {folder.name} is in {folder}")
+
+
+def _chosen_backbone(
+    name: str | None, weights: Path | None, download: bool
+) -> tuple[str, Backbone | None]:
+    """Return a backbone's name, and its module where it is not one whose weights are installed."""
+    from models.network import BACKBONE
+    from models.training.backbones import build_backbone, installed
+
+    if not name and (weights or download):
+        raise UsageError("--backbone-weights and --download are for --backbone; name a network")
+    own = installed(name or BACKBONE)
+    if own and not (weights or download):
+        return own, None
+    built, _, said = build_backbone(name or BACKBONE, weights, download)
+    note(said)
+    return built.name, built
 
 
 @model_app.command("list")

@@ -20,6 +20,17 @@ def print_json(row: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_line(text: str) -> None:
+    """Print a line whose names of files may hold anything: neither UTF-8 nor one line."""
+    line = "".join(c if c.isprintable() or _is_byte(c) else repr(c)[1:-1] for c in text)
+    sys.stdout.buffer.write((line + "\n").encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def _is_byte(character: str) -> bool:
+    return "\udc80" <= character <= "\udcff"
+
+
 def note(message: str) -> None:
     """Say something on stderr."""
     print(message, file=sys.stderr)

@@ -9,15 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from errors import PermanentError, UsageError
+from errors import HangtagError, PermanentError, TransientError, UsageError
 from models.card import WEIGHTS, version_folder
 from models.pictures import decode, read_bytes
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels, to_pixels
-from worker.cli.output import note, print_json, progress_bar
+from worker.cli.output import note, print_json, print_line, progress_bar
+from worker.failures import one_line
 from worker.routing import route
 from worker.settings import WorkerSettings, load_settings
-from worker.storage import list_pictures
+from worker.storage import is_folder, list_pictures
 
 
 def register(app: typer.Typer) -> None:
@@ -56,14 +57,14 @@ def predict(
             if jsonl:
                 print_json(row)
             else:
-                print(_short(row), flush=True)
+                print_line(_short(row))
             bar.advance(bar.task_ids[0])
 
 
 def _collect(things: Sequence[Path]) -> list[Path]:
     paths: set[Path] = set()
     for thing in things:
-        if thing.is_dir():
+        if is_folder(thing):
             found, left_out = list_pictures(thing)
             paths.update(found)
             if left_out:
@@ -91,6 +92,8 @@ def predict_files(
             return to_pixels(picture, card.height, card.width)
         except PermanentError as error:
             return error
+        except Exception as error:  # one picture's trouble must not end the run
+            return PermanentError(one_line(f"{type(error).__name__}: {error}"), "failed")
 
     with ThreadPoolExecutor(settings.decode_threads) as threads:
         for start in range(0, len(paths), settings.batch_size):
@@ -101,9 +104,19 @@ def predict_files(
             )
             for path, one in zip(part, loaded, strict=True):
                 if isinstance(one, PermanentError):
-                    yield {"path": str(path), "error": str(one), "code": one.code}
+                    yield _error_row(path, one)
+                    continue
+                prediction = next(predictions)
+                try:
+                    prediction.require_finite()
+                except TransientError as error:
+                    yield _error_row(path, error)
                 else:
-                    yield _row(path, next(predictions), predictor, embedding)
+                    yield _row(path, prediction, predictor, embedding)
+
+
+def _error_row(path: Path, error: HangtagError) -> dict[str, Any]:
+    return {"path": str(path), "error": one_line(str(error)), "code": error.code}
 
 
 def _row(

@@ -11,9 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from errors import UsageError
+from errors import HangtagError, UsageError
 from worker.app import LANES, make_app
 from worker.cli.output import note, print_json
+from worker.health import CHECKS, begin_progress, check
 from worker.reaper import Reaper
 from worker.settings import load_settings
 from worker.setup import migrate as migrate_database
@@ -26,7 +27,13 @@ DataDirOption = Annotated[
     Path, typer.Option("--data-dir", help="Folder of the embedded services and the pictures.")
 ]
 PortOption = Annotated[
-    int, typer.Option(min=1, max=65535, help="Console's port; the next free one is taken.")
+    int,
+    typer.Option(
+        min=1,
+        max=65535,
+        envvar="HANGTAG_CONSOLE_PORT",
+        help="Console's port; the next free one is taken.",
+    ),
 ]
 
 
@@ -38,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command()(migrate)
     app.command()(worker)
     app.command()(reaper)
+    app.command()(health)
 
 
 def up(
@@ -132,6 +140,7 @@ def worker(
     unknown = set(lanes.split(",")) - set(LANES)
     if unknown:
         raise UsageError(f"--lanes {lanes}: there are {' and '.join(LANES)}")
+    begin_progress(settings.progress_file, lanes)
     app = make_app(settings)
     app.worker_main(
         [
@@ -156,6 +165,28 @@ def reaper() -> None:
     Example: hangtag reaper
     """
     Reaper(load_settings()).run()
+
+
+def health(
+    part: Annotated[
+        str | None, typer.Argument(help="database, broker, reaper or worker; all by default.")
+    ] = None,
+) -> None:
+    """Tell whether uploads make progress: a JSON line a part, exit code 1 where one does not.
+
+    Of a worker that lives but takes nothing it says so. It must wait HANGTAG_STALL_SECONDS for
+    that while uploads do.
+
+    Example: hangtag health worker
+    """
+    if part and part not in CHECKS:
+        raise UsageError(f"{part}: there are {', '.join(CHECKS)}")
+    settings = load_settings()
+    checks = [check(one, settings) for one in ([part] if part else CHECKS)]
+    for one in checks:
+        print_json({"part": one.part, "healthy": one.healthy, "found": one.found})
+    if sick := [f"{one.part}: {one.found}" for one in checks if not one.healthy]:
+        raise HangtagError("; ".join(sick))
 
 
 def quiet_logs() -> None:

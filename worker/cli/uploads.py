@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ from worker.client import BACKFILL_PRIORITY, Client
 from worker.pipeline import vector_text
 from worker.settings import load_settings
 from worker.setup import missing_weights
-from worker.storage import list_pictures
+from worker.storage import is_folder, list_pictures
 
 #: Files are copied, handed in and reported this many at a time.
 CHUNK = 500
@@ -111,14 +112,14 @@ def _sort_out(things: list[str]) -> tuple[list[Path], list[str], int]:
             raise UsageError("an argument is empty; for the current folder write .")
         if "://" in thing:
             uris.append(thing)
-        elif path.is_dir():
+        elif is_folder(path):
             found, left_out = list_pictures(path)
             paths += found
             if left_out:
                 note(f"{path}: {left_out} files without a picture's suffix were left out")
             if not found:
                 note(f"{path}: no pictures in here")
-        elif path.is_file():
+        elif os.path.lexists(path):  # what is no regular file is refused where it is opened
             paths.append(path)
         else:
             failed += 1
@@ -255,7 +256,7 @@ def similar(
     path = Path(what)
     leave_out = None
     vector: str | None
-    if path.is_file():
+    if os.path.isfile(what):  # noqa: PTH113 (false for a name that no file can have)
         # The view shows the active version's vectors; another's are no neighbours of them.
         with transaction(engine) as session:
             active = get_active_model(session)
@@ -274,7 +275,9 @@ def similar(
         except PermanentError as error:
             raise PermanentError(f"{path}: {error}", error.code) from error
         pixels = to_pixels(picture, card.height, card.width)
-        vector = vector_text(predictor.predict([pixels])[0].embedding)
+        [prediction] = predictor.predict([pixels])
+        prediction.require_finite()
+        vector = vector_text(prediction.embedding)
     else:
         leave_out = parse_id(what, "neither a file nor an upload's id")
         with transaction(engine) as session:

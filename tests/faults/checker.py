@@ -1,0 +1,147 @@
+"""The checker: reads nothing but the database, and says what became of acknowledged uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import psycopg2.extensions
+
+from tests.faults.producers import SOURCE, Picture
+
+#: Every final state that an upload reaches, and every prediction written, is kept with its time.
+AUDIT = """
+    CREATE SCHEMA faults;
+    CREATE TABLE faults.finals (upload_id uuid, attempt int, status text, at timestamptz);
+    CREATE TABLE faults.writes (upload_id uuid, at timestamptz);
+    CREATE FUNCTION faults.note_final() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+        IF NEW.status IN ('tagged', 'review', 'dead') AND (
+            OLD.status <> NEW.status OR OLD.finished_at IS DISTINCT FROM NEW.finished_at
+        ) THEN
+            INSERT INTO faults.finals VALUES (NEW.id, NEW.attempt, NEW.status, now());
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE FUNCTION faults.note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+        INSERT INTO faults.writes VALUES (NEW.upload_id, now());
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER note_final AFTER UPDATE ON hangtag_data.uploads
+        FOR EACH ROW EXECUTE FUNCTION faults.note_final();
+    CREATE TRIGGER note_write AFTER INSERT OR UPDATE ON hangtag_data.predictions
+        FOR EACH ROW EXECUTE FUNCTION faults.note_write();
+"""
+#: Where the same picture was handed in without any fault, with this source.
+REFERENCE = "reference"
+#: Uploads with neither a published type nor an open review item, or with both, or with tags and
+#: prediction of several moments: one result is written in one transaction, which has one time.
+UNCLEAR = """
+    SELECT u.external_id FROM hangtag_data.uploads AS u
+    LEFT JOIN hangtag_data.tags AS t ON t.upload_id = u.id
+    LEFT JOIN hangtag_data.review_items AS r ON r.upload_id = u.id AND r.status = 'open'
+    LEFT JOIN hangtag_data.predictions AS p ON p.upload_id = u.id
+    WHERE u.source = %s AND u.status IN ('tagged', 'review')
+    GROUP BY u.id, u.external_id, u.status
+    HAVING (count(*) FILTER (WHERE t.attribute = 'article_type') > 0) = (count(r.id) > 0)
+        OR (u.status = 'review') <> (count(r.id) > 0)
+        OR count(DISTINCT t.decided_at) > 1
+        OR count(DISTINCT p.created_at) <> 1
+        OR count(DISTINCT t.decided_at) = 1 AND min(t.decided_at) <> min(p.created_at)
+"""
+#: Tags, decision and vector of the upload and of the reference for the same file.
+DIFFERING = """
+    WITH results AS (
+        SELECT u.id, u.source, u.external_id, u.uri, u.status,
+            (SELECT jsonb_object_agg(t.attribute, t.label) FROM hangtag_data.tags AS t
+             WHERE t.upload_id = u.id) AS tags,
+            (SELECT e.embedding FROM hangtag_data.embeddings AS e
+             WHERE e.upload_id = u.id) AS embedding
+        FROM hangtag_data.uploads AS u WHERE u.status IN ('tagged', 'review')
+    )
+    SELECT a.external_id FROM results AS a JOIN results AS b ON b.uri = a.uri
+    WHERE a.source = %s AND b.source = %s AND (
+        a.status <> b.status OR a.tags IS DISTINCT FROM b.tags
+        OR a.embedding IS NULL OR (a.embedding <=> b.embedding) > 1e-4
+    )
+"""
+
+
+@dataclass
+class Findings:
+    """What is wrong, by kind: external ids, with what was found."""
+
+    lost: dict[str, str] = field(default_factory=dict)
+    doubled: dict[str, str] = field(default_factory=dict)
+    superseded: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there are of each kind."""
+        return {kind: len(found) for kind, found in asdict(self).items()}
+
+
+def check(
+    connection: psycopg2.extensions.connection, acknowledged: Mapping[str, Picture]
+) -> Findings:
+    """Compare the database with what producers were told.
+
+    lost: acknowledged, and not there or in no final state. doubled: twice there, or not exactly
+    one set of tags or one open review item. superseded: more than one final state was written,
+    or results without one. wrong: other tags or another vector than without faults, a good
+    picture dead, a bad one not, or dead with another code or without a reason.
+    """
+    found = Findings()
+    rows = _rows(
+        connection,
+        "SELECT external_id, status, error_code, error FROM hangtag.upload_status "
+        "WHERE source = %s",
+        SOURCE,
+    )
+    seen: dict[str, tuple[str, str | None, str | None]] = {}
+    for external_id, status, code, error in rows:
+        if external_id in seen:
+            found.doubled[external_id] = "two uploads"
+        seen[external_id] = (status, code, error)
+    for external_id, picture in acknowledged.items():
+        if external_id not in seen:
+            found.lost[external_id] = "not there"
+            continue
+        status, code, error = seen[external_id]
+        if status not in ("tagged", "review", "dead"):
+            found.lost[external_id] = f"still {status}"
+        elif (status == "dead") != (picture.code is not None):
+            found.wrong[external_id] = f"{status} ({code}: {error}), expected {picture.code}"
+        elif status == "dead" and (code != picture.code or not error):
+            found.wrong[external_id] = f"dead with {code} ({error}), expected {picture.code}"
+    for (external_id,) in _rows(connection, UNCLEAR, SOURCE):
+        found.doubled[external_id] = "not exactly one set of tags or one open review item"
+    for external_id, finals, writes in _rows(
+        connection,
+        """
+        SELECT u.external_id, count(DISTINCT f.at), count(DISTINCT w.at)
+        FROM hangtag_data.uploads AS u
+        LEFT JOIN faults.finals AS f ON f.upload_id = u.id
+        LEFT JOIN faults.writes AS w ON w.upload_id = u.id
+        WHERE u.source = %s
+        GROUP BY u.id, u.external_id, u.status
+        HAVING count(DISTINCT f.at) > 1
+            OR count(DISTINCT w.at) <> CASE WHEN u.status IN ('tagged', 'review') THEN 1 ELSE 0 END
+        """,
+        SOURCE,
+    ):
+        if external_id not in found.lost:
+            found.superseded[external_id] = f"{finals} final states, {writes} results"
+    for (external_id,) in _rows(connection, DIFFERING, SOURCE, REFERENCE):
+        found.wrong[external_id] = "other tags or another vector than without faults"
+    return found
+
+
+def _rows(
+    connection: psycopg2.extensions.connection, statement: str, *values: object
+) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()

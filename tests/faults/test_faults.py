@@ -1,0 +1,75 @@
+"""A short campaign of faults; and the same checker with each protection switched off."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.faults.campaign import Outcome, run_campaign
+from tests.faults.site import LEASE_SECONDS
+
+#: Protection that is off, the fault that it is for, and what the checker must find then.
+SWITCHED_OFF = {
+    "fence": ("freeze_worker", "superseded"),
+    "late_ack": ("kill_while_held", "lost"),
+    "reaper": ("kill_child", "lost"),
+    "lease": ("kill_child", "lost"),
+}
+
+
+ZEROS = {"lost": 0, "doubled": 0, "superseded": 0, "wrong": 0}
+
+
+def test_nothing_is_lost_doubled_superseded_or_wrong(tmp_path: Path) -> None:
+    """Faults that lose messages belong to the even seeds."""
+    outcome = run_campaign(tmp_path, 2, 20, 120)
+    assert outcome.uploads == 120
+    assert outcome.faults.total() > 2
+    assert outcome.findings.counts() == ZEROS, outcome.findings
+
+
+def test_the_command_says_so_in_its_last_line() -> None:
+    """It needs no more than the README says."""
+    command = "./run faults --seed 1 --minutes 0.33 --uploads 120"
+    done = subprocess.run(
+        command.split(), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    total = json.loads(done.stdout.splitlines()[-1])
+    assert {kind: total[kind] for kind in ZEROS} == ZEROS
+    assert (total["seeds"], total["uploads"]) == (1, 120)
+    assert total["faults"] > 2
+    assert 0 < total["recovery_p95_seconds"] <= total["recovery_max_seconds"]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
+    """Campaigns without one protection each, beside each other: they mostly wait."""
+    with ThreadPoolExecutor(len(SWITCHED_OFF)) as threads:
+        yield {
+            off: threads.submit(
+                run_campaign,
+                tmp_path_factory.mktemp(off),
+                seed=1,
+                seconds=12,
+                uploads=60,
+                off=off,
+                only=[fault],
+                drain_seconds=2.5 * LEASE_SECONDS,
+            )
+            for off, (fault, _) in SWITCHED_OFF.items()
+        }
+
+
+@pytest.mark.parametrize("off", SWITCHED_OFF)
+def test_a_protection_that_is_switched_off_is_noticed(
+    off: str, outcomes: dict[str, Future[Outcome]]
+) -> None:
+    """Otherwise the zeros above would prove nothing."""
+    assert outcomes[off].result().findings.counts()[SWITCHED_OFF[off][1]] > 0

@@ -1,0 +1,64 @@
+"""SIGTERM: what has begun is finished, the rest is handed back at once, exit code 0."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from db.embedded import spawn, stop_process
+from tests.conftest import ROOT, run_sql, wait_until
+from tests.faults.launch import SLOW_FLAG, SLOW_SECONDS
+from tests.integration.test_worker import all_final, count, pictures
+from worker.client import Client
+from worker.settings import WorkerSettings
+
+UPLOADS, BATCH, THREADS = 60, 30, 2
+
+
+def test_a_stopped_worker_hands_back_what_has_not_begun(
+    settings: WorkerSettings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The store is so slow that a whole batch takes longer than the worker may take to stop."""
+    store = settings.require_store()
+    client = Client(settings.require_url(), settings.require_broker(), store)
+    client.submit_files(pictures(tmp_path / "in", UPLOADS), source="test")
+    env = {
+        **environment,
+        "HANGTAG_BATCH_SIZE": str(BATCH),
+        "HANGTAG_DECODE_THREADS": str(THREADS),
+        "PYTHONPATH": str(ROOT),
+    }
+    (store / SLOW_FLAG).touch()
+    worker = [sys.executable, "-m", "tests.faults.launch", "all", "worker"]
+    first = spawn(worker, tmp_path / "first.log", env=env)
+    try:
+        wait_until(lambda: count(settings, "status = 'processing'") == BATCH, what="a batch")
+        time.sleep(SLOW_SECONDS)  # some have begun
+        told = time.monotonic()
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 0
+        assert time.monotonic() - told < SLOW_SECONDS * BATCH / THREADS / 2
+    finally:
+        stop_process(first, signal.SIGKILL, 10)
+    assert count(settings, "status = 'processing'") == 0
+    finished = count(settings, "status IN ('tagged', 'review')")
+    assert 0 < finished < BATCH
+    # Handed back, not failed: it is claimed with others at once, and has lost no try.
+    rows = run_sql(
+        settings.require_url(),
+        "SELECT attempt - attempts_before, available_at <= now(), claimed_by, error "
+        "FROM hangtag_data.uploads WHERE status = 'pending' AND attempt > 0",
+    )
+    assert rows == [(0, True, None, None)] * (BATCH - finished)
+
+    (store / SLOW_FLAG).unlink()
+    second = spawn([*worker[:-1], "worker"], tmp_path / "second.log", env=env)
+    reaper = spawn([sys.executable, "-m", "worker", "reaper"], tmp_path / "reaper.log", env=env)
+    try:
+        wait_until(lambda: all_final(settings, UPLOADS), what="the rest")
+    finally:
+        for process in (second, reaper):
+            stop_process(process, signal.SIGTERM, 30)
+    assert count(settings, "status = 'dead'") == 0

@@ -1,0 +1,1 @@
+"""A corpus of bad and odd input, made by script."""
