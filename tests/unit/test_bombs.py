@@ -112,7 +112,7 @@ def test_without_pillow_heif_a_heic_file_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(heif, "HEIF", False)
     monkeypatch.setattr(pictures, "FORMATS", tuple(f for f in pictures.FORMATS if f != "HEIF"))
-    with pytest.raises(PermanentError, match=r"pip install 'hangtag\[heif\]'") as caught:
+    with pytest.raises(PermanentError, match=r"pip install 'pillow-heif>=1.7'") as caught:
         decode(save(four_corners(), "HEIF"), 40)
     assert caught.value.code == "unsupported_format"
     assert decode(save(four_corners(), "AVIF"), 40).size == (60, 40)
