@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -40,12 +41,14 @@ ROUND = 500
 HANG_SECONDS = 60.0
 
 
-def try_round(strategy: SearchStrategy[Any], check: Callable[[Any], None], number: int) -> None:
-    """Try `ROUND` inputs of a strategy; raises what the first bad one raised."""
+def try_round(
+    strategy: SearchStrategy[Any], check: Callable[[Any], None], number: int, size: int = ROUND
+) -> None:
+    """Try some inputs of a strategy; raises what the first bad one raised."""
 
     @seed(number)
     @settings(
-        max_examples=ROUND,
+        max_examples=size,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -111,9 +114,11 @@ def _decode_rounds(count: Any, current: str, seconds: float) -> None:
 
 
 def fuzz_submissions(end: float) -> tuple[int, list[str]]:
-    """Hand in odd arguments on a PostgreSQL of its own; return how many, and what went wrong."""
+    """Hand in odd arguments, to servers of its own; return how many, and what went wrong."""
+    logging.disable()  # each refusal is a line
     from db.embedded import EmbeddedPostgres
     from db.session import make_engine
+    from worker.broker import EmbeddedValkey
     from worker.setup import migrate
 
     tried, crashes = 0, []
@@ -125,29 +130,34 @@ def fuzz_submissions(end: float) -> tuple[int, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedPostgres(Path(folder) / "pg")
         server.start()
+        broker = EmbeddedValkey(Path(folder) / "vk")
+        broker.start()
         try:
             url = server.url()
             migrate(url)
             os.environ |= {
                 "HANGTAG_DATABASE_URL": url,
-                "HANGTAG_BROKER_URL": f"redis+socket://{folder}/nobody.sock",
+                "HANGTAG_BROKER_URL": broker.url,
                 "HANGTAG_STORE": f"{folder}/store",
             }
             engine = make_engine(url)
-            ways: list[tuple[SearchStrategy[Any], Callable[[Any], None]]] = [
-                (SUBMISSIONS, lambda one: check_insert(engine, one)),
-                (SUBMISSIONS, lambda one: check_message(engine, one)),
-                (SQL_ARGUMENTS, lambda one: check_sql(url, one)),
-                (WORDS, check_command),
+            # The command line makes its connections anew each time.
+            ways: list[tuple[SearchStrategy[Any], Callable[[Any], None], int]] = [
+                (SUBMISSIONS, lambda one: check_insert(engine, one), ROUND),
+                (SUBMISSIONS, lambda one: check_message(engine, one), ROUND),
+                (SQL_ARGUMENTS, lambda one: check_sql(url, one), ROUND),
+                (WORDS, check_command, 50),
             ]
             while time.monotonic() < end:
-                for strategy, check in ways:
+                for strategy, check, size in ways:
+                    number = random.getrandbits(64)  # noqa: S311
                     try:
-                        try_round(strategy, Counted(check, count), random.getrandbits(64))
+                        try_round(strategy, Counted(check, count), number, size)
                     except Exception as error:  # each is a finding
                         crashes.append(f"{type(error).__name__}: {error}"[:500])
             engine.dispose()
         finally:
+            broker.stop()
             server.stop()
     return tried, crashes
 
