@@ -5,7 +5,8 @@ WORKDIR /src
 RUN python -m venv /opt/hangtag
 ENV PATH=/opt/hangtag/bin:$PATH
 # Dependencies are a layer of their own: a change of the code does not install them again.
-# The embedded servers are left out; in containers database and broker are services.
+# The embedded servers are left out; in containers database and broker are services. HEIC is in:
+# decision 10 says which licences come with it.
 # Each must have one of the hashes that are written down.
 COPY requirements/image.txt requirements/image.txt
 RUN pip install --require-hashes -r requirements/image.txt

@@ -22,7 +22,7 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 _BRANDS = frozenset(
     [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"]
 )
-MISSING = "HEIC pictures need the package pillow-heif: pip install 'hangtag[heif]'"
+MISSING = "HEIC pictures need the package pillow-heif: pip install 'pillow-heif>=1.7'"
 
 
 def is_heif(data: bytes) -> bool:

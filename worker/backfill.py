@@ -21,6 +21,7 @@ from db.queries.embeddings import (
     list_unembedded,
 )
 from db.session import transaction
+from errors import TransientError
 from models.pictures import decode
 from models.predictor import Predictor
 from models.transforms import Pixels, to_pixels
@@ -101,10 +102,15 @@ def _embed(
         else:
             found.append((one, pixels))
     predictions = predictor.predict([pixels for _, pixels in found])
-    vectors = [
-        (one.image_id, vector_text(prediction.embedding))
-        for (one, _), prediction in zip(found, predictions, strict=True)
-    ]
+    vectors = []
+    for (one, _), prediction in zip(found, predictions, strict=True):
+        try:
+            prediction.require_finite()
+        except TransientError as error:
+            log.warning("%s has no vector: %s", one.image_id, error)
+            report.failed[error.code] += 1
+        else:
+            vectors.append((one.image_id, vector_text(prediction.embedding)))
     if vectors:
         with transaction(engine) as session:
             report.written += add_embeddings(session, generation, vectors)

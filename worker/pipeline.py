@@ -246,14 +246,18 @@ class Pipeline:
         done: Sequence[tuple[Claim, Result]],
         failed: Sequence[Failed],
     ) -> BatchReport:
-        """Write all outcomes; a result that the database refuses costs the others nothing."""
+        """Write all outcomes; one that cannot be written costs the others nothing."""
         try:
             return self._write_together(predictor, done, failed)
-        except (UsageError, DBAPIError) as error:
+        except (UsageError, DBAPIError, MemoryError) as error:
             if not done:
                 raise
-            log.exception("the database refused one of %d results", len(done))
-            refused = TransientError(f"the database refused the result: {error}")
+            log.exception("%d results cannot be written together", len(done))
+            refused = (
+                error
+                if isinstance(error, MemoryError)
+                else TransientError(f"the database refused the result: {error}")
+            )
         if len(done) == 1:
             return self._write_together(predictor, [], [*failed, Failed(done[0][0], refused)])
         reports = [self._write(predictor, [one], []) for one in done]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import reprlib
 import resource
 import signal
 import socket
 import sys
 from functools import cache
+from typing import NoReturn
 
 from celery import Celery, current_app
 from celery.signals import worker_process_init
@@ -68,16 +70,26 @@ def answer(backfill: bool) -> None:
         # The rows are safe; the reaper rings again when there is reason to.
         log.error("%s", error)
         return
+    except MemoryError:
+        _end("this process is out of memory (HANGTAG_CHILD_MEMORY_MB)")
     note_progress(settings().progress_file)
     if report.claimed:
         lane = "backfill" if backfill else "ingest"
         ring(_app(), lane, 1, settings().batch_size)
     if pipeline().stuck:
-        # Its threads cannot be ended and hold memory, perhaps a core. What they held is written,
-        # and the doorbell that Celery hands to the next process is none too many.
-        log.error("%d pictures are stuck in this process; it ends", pipeline().stuck)
-        logging.shutdown()
-        os._exit(EXIT_STUCK)
+        # Its threads cannot be ended and hold memory, perhaps a core. What they held is written.
+        _end(f"{pipeline().stuck} pictures are stuck in this process")
+
+
+def _end(reason: str) -> NoReturn:
+    """End this child; Celery starts another, and hands it the doorbell, which is none too many.
+
+    Claims come back with their lease. Without it Celery would take a MemoryError for its own end
+    and stop the whole worker.
+    """
+    log.error("%s; it ends", reason)
+    logging.shutdown()
+    os._exit(EXIT_STUCK)
 
 
 def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> None:
@@ -89,7 +101,8 @@ def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> No
         with transaction(engine()) as session:
             insert_uploads(session, [uri], source, [external_id], priority)
     except UsageError as error:
-        log.error("hangtag.ingest(%r, %r, %r) was refused: %s", uri, source, external_id, error)
+        given = ", ".join(map(reprlib.repr, (uri, source, external_id, priority)))
+        log.error("hangtag.ingest(%s) was refused: %s", given, error)
         return
     ring(_app(), lane_of(priority), 1, settings().batch_size)
 

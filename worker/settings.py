@@ -13,6 +13,9 @@ from db.settings import DatabaseSettings
 from errors import UsageError
 from models.pictures import MAX_BYTES, MAX_PIXELS, Limits
 
+#: A process that predicts batches of 32 has some 430 MiB before it sees a large picture.
+LEAST_MEMORY_MB = 640
+
 
 class WorkerSettings(DatabaseSettings):
     """Read from the environment, prefix HANGTAG_; a variable that is empty counts as unset."""
@@ -83,6 +86,13 @@ class WorkerSettings(DatabaseSettings):
     def _split_roots(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [Path(part) for part in value.split(os.pathsep) if part]
+        return value
+
+    @field_validator("child_memory_mb")
+    @classmethod
+    def _room_for_the_model(cls, value: int) -> int:
+        if 0 < value < LEAST_MEMORY_MB:
+            raise ValueError(f"the model alone takes more; write 0 or at least {LEAST_MEMORY_MB}")
         return value
 
     @property

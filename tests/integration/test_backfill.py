@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from db.queries.reviews import claim_next_review_item, decide_review_item
 from db.queries.uploads import insert_uploads
 from db.session import make_engine, transaction
 from models.card import WEIGHTS, default_version
-from models.predictor import Predictor
+from models.predictor import Prediction, Predictor
+from models.transforms import Pixels
 from tests.conftest import SAMPLES
 from tests.integration.rows import insert_waiting, insert_world, scalar
 from worker.backfill import backfill
@@ -224,3 +226,25 @@ def test_a_decision_beside_a_backfill_reaches_both_vectors(
     assert len(rows) == (2 if label else 0)
     for one in (operator, worker):
         one.dispose()
+
+
+def test_a_vector_that_is_none_is_left_out(
+    engine: Engine,
+    settings: WorkerSettings,
+    tagged: list[uuid.UUID],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version that gives NaN for one picture embeds the others."""
+    with transaction(engine) as session:
+        number = register_model(session, COPY, {})
+    predictor = Predictor.load()
+    real = predictor.predict
+
+    def ill(pixels: list[Pixels]) -> list[Prediction]:
+        first, *others = real(pixels)
+        return [replace(first, embedding=np.full(256, np.nan, np.float32)), *others]
+
+    monkeypatch.setattr(predictor, "predict", ill)
+    report = backfill(engine, settings, predictor, number)
+    assert report.written == len(tagged) - 1
+    assert report.failed == {"transient": 1}

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import Engine, text
 
+from db.queries.embeddings import list_similar
 from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, insert_uploads, list_status, reap_expired
 from db.session import transaction
-from errors import PermanentError
+from errors import PermanentError, UsageError
 from models.pictures import Limits
-from models.predictor import Predictor
+from models.predictor import Prediction, Predictor
+from models.transforms import Pixels
 from tests.conftest import SAMPLES, run_sql
 from worker.pipeline import Pipeline, draw_preview
 from worker.settings import WorkerSettings
@@ -203,6 +208,78 @@ def test_a_preview_that_cannot_be_drawn_concerns_its_picture_alone(
     found = [s.status for s in states(engine, rows)]
     assert found[:2] == ["review", "dead"]
     assert found[2] in ("tagged", "review")
+
+
+@pytest.mark.parametrize("broken", ["embedding", "confidence", "score", "zero"])
+def test_numbers_that_are_none_fail_their_upload_alone(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, broken: str
+) -> None:
+    """NaN and infinity reach no row; the neighbours of the same batch are written."""
+
+    class NanPredictor:
+        card = predictor.card
+
+        def predict(self, pixels: list[Pixels]) -> list[Prediction]:
+            found = predictor.predict(pixels)
+            one = found[1]
+            changes: dict[str, Any] = {
+                "embedding": {"embedding": np.full(256, np.nan, np.float32)},
+                "zero": {"embedding": np.zeros(256, np.float32)},
+                "score": {"fashion_score": float("nan")},
+                "confidence": {"tags": {**one.tags, "article_type": ("Shirts", float("inf"))}},
+            }
+            return [found[0], replace(one, **changes[broken]), *found[2:]]
+
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
+    ill = Pipeline(engine, settings, "nan", lambda _version: NanPredictor())  # type: ignore[arg-type,return-value]
+    report = ill.run_batch(backfill=True)
+    assert (report.written, report.failed) == (2, 1)
+    found = states(engine, rows)
+    assert sum(s.status in ("tagged", "review") for s in found) == 2
+    [failed] = [s for s in found if s.status == "pending"]
+    assert "not finite, or its vector has no length" in str(failed.error)
+    [(vectors,)] = run_sql(settings.require_url(), "SELECT count(*) FROM hangtag.image_embeddings")
+    assert vectors == 2
+
+
+def test_a_result_that_the_database_refuses_costs_its_neighbours_nothing(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> None:
+    class OddPipeline(Pipeline):
+        def _route(self, one, prediction):  # type: ignore[no-untyped-def]
+            result = super()._route(one, prediction)
+            if one.claim.id == rows[1].id:
+                return replace(result, embedding="[1,2,3]")
+            return result
+
+    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
+    missing = submit(engine, ["file:///gone.jpg"])
+    odd = OddPipeline(engine, settings, "odd", lambda _version: predictor)
+    report = odd.run_batch(backfill=True)
+    assert (report.claimed, report.written, report.failed) == (4, 2, 2)
+    found = states(engine, rows)
+    assert [s.status == "pending" for s in found] == [False, True, False]
+    assert "the database refused the result: expected 256 dimensions, not 3" in str(found[1].error)
+    assert states(engine, missing)[0].error_code == "forbidden_uri"
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        ("[1,2,3]", "different halfvec dimensions 256 and 3"),
+        ("[" + ",".join(["NaN"] * 256) + "]", "NaN not allowed in halfvec"),
+        ("[" + ",".join(["1e9"] * 256) + "]", "out of range for type halfvec"),
+        ("nonsense", "invalid input syntax for type halfvec"),
+        ("", "invalid input syntax for type halfvec"),
+    ],
+)
+def test_a_search_with_no_proper_vector_says_so(
+    engine: Engine, settings: WorkerSettings, pipeline: Pipeline, vector: str, message: str
+) -> None:
+    submit(engine, [store_of(settings).put(SAMPLES / GOOD[0]).uri])
+    pipeline.run_batch(backfill=True)
+    with pytest.raises(UsageError, match=message), transaction(engine) as session:
+        list_similar(session, vector, 5)
 
 
 def test_a_preview_carries_nothing_of_the_sender_s_file(tmp_path: Path) -> None:

@@ -157,9 +157,43 @@ def test_a_bad_task_message_harms_nobody(
     producer.send_task("hangtag.ingest", args=["", "", ""], queue="ingest")
     producer.send_task("hangtag.ingest", args=[], queue="ingest")
     producer.send_task("hangtag.unknown", args=[], queue="ingest")
+    for odd in (
+        [{"a": 1}, "s", "1"],
+        ["file:///a\0", "s", "1"],
+        ["file:///a\ud800", "s", "1"],
+        ["file:///a", "s", ["1"]],
+        ["file:///a", "s", "1", "high"],
+        ["file:///a", "s", "1", 10**30],
+        ["file:///a", "s", "1", None],
+        ["file:///a", "s" * 1_000_000, "1"],
+        ["file:///a", "s", "".join(chr(0x4E00 + i * 7919 % 20_000) for i in range(2000))],
+    ):
+        producer.send_task("hangtag.ingest", args=odd, queue="ingest")
     client.submit_files(pictures(tmp_path / "in", 2), source="test")
     start("worker")
     wait_until(lambda: all_final(settings, 2), what="the end of all uploads")
+    with make_app(settings).connection_for_read() as connection:
+        queue = connection.default_channel.client
+        wait_until(lambda: queue.llen("ingest") + queue.hlen("unacked") == 0, what="all acks")
+    log = (tmp_path / "worker-0.log").read_text()
+    assert log.count("was refused: ") == 10
+    assert "Retry in" not in log
+    assert len(log) < 40_000
+
+
+def test_an_external_id_may_be_a_number(settings: WorkerSettings, start: Start) -> None:
+    """Zero too, which is none of those that are missing."""
+    producer = Celery(broker=settings.require_broker())
+    for number in (0, 4711):
+        producer.send_task(
+            "hangtag.ingest", args=["file:///gone.jpg", "celery", number], queue="ingest"
+        )
+    start("worker")
+    wait_until(lambda: all_final(settings, 2), what="the end of both uploads")
+    names = run_sql(
+        settings.require_url(), "SELECT external_id FROM hangtag.upload_status ORDER BY 1"
+    )
+    assert names == [("0",), ("4711",)]
 
 
 def test_the_reaper_goes_on_without_a_broker(

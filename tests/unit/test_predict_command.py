@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import worker.cli.predict
 from models.card import NEVER, Card
 from models.labels import ATTRIBUTES
 from models.predictor import Prediction, Predictor
@@ -193,3 +195,34 @@ def test_predicting_tells_nobody(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_numbers_that_are_none_are_an_error_and_no_json_that_nobody_reads(
+    predictor: Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = predictor.predict
+
+    def ill(pixels: list[Any]) -> list[Prediction]:
+        first, *others = real(pixels)
+        return [replace(first, fashion_score=float("nan")), *others]
+
+    monkeypatch.setattr(predictor, "predict", ill)
+    rows = rows_of(predictor, [folder / "watch.jpg", folder / "b" / "backpack_blue.jpg"])
+    assert rows[0]["code"] == "transient"
+    assert "article_type" in rows[1]
+
+
+def test_a_picture_without_room_does_not_end_the_run(
+    predictor: Predictor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(data: bytes, *rest: Any) -> Any:
+        if data == (folder / "watch.jpg").read_bytes():
+            raise MemoryError
+        return real(data, *rest)
+
+    real = worker.cli.predict.decode
+    monkeypatch.setattr(worker.cli.predict, "decode", decode)
+    rows = rows_of(predictor, [folder / "watch.jpg", folder / "b" / "backpack_blue.jpg"])
+    assert rows[0]["code"] == "failed"
+    assert "MemoryError" in rows[0]["error"]
+    assert "article_type" in rows[1]

@@ -1,0 +1,163 @@
+"""Pictures that hang or take too much memory, with a real worker."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, SAMPLES, run_sql, wait_until
+from worker.client import Client
+from worker.settings import WorkerSettings
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+#: Planted into each process: a disk that never answers, and a decoder that keeps the interpreter
+#: for itself, for files that say so by their names.
+PLANT = """
+import os, re, sys, time
+real = os.open
+def open(path, *arguments, **more):
+    if b"hangs" in os.fsencode(path):
+        time.sleep(3600)
+    if b"spins" in os.fsencode(path):
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    return real(path, *arguments, **more)
+os.open = open
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Eight good pictures."""
+    made = tmp_path / "in"
+    made.mkdir()
+    for number, path in enumerate(sorted(SAMPLES.glob("[hjps]*.jpg"))[:8]):
+        shutil.copy(path, made / f"good-{number}.jpg")
+    return made
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> str:
+    """Return a PYTHONPATH with the faults."""
+    planted = tmp_path / "planted"
+    planted.mkdir()
+    (planted / "sitecustomize.py").write_text(PLANT)
+    return f"{planted}:{ROOT}"
+
+
+def hand_in(settings: WorkerSettings, folder: Path) -> None:
+    client = Client(settings.require_url(), settings.require_broker(), settings.require_store())
+    names = sorted(path.name for path in folder.iterdir())
+    client.submit_many([(folder / name).as_uri() for name in names], "test", names)
+    client.close()
+
+
+def outcomes(settings: WorkerSettings) -> dict[str, tuple[object, ...]]:
+    rows = run_sql(
+        settings.require_url(),
+        "SELECT external_id, status, error_code, error, attempt FROM hangtag_data.uploads",
+    )
+    return {str(name): tuple(rest) for name, *rest in rows}
+
+
+def is_good(outcome: tuple[object, ...]) -> bool:
+    return outcome[0] in ("tagged", "review")
+
+
+def all_good_are_done(settings: WorkerSettings) -> bool:
+    return all(is_good(o) for name, o in outcomes(settings).items() if name.startswith("good"))
+
+
+@pytest.mark.timeout(240)
+def test_a_file_that_cannot_be_read_to_the_end_holds_nobody(
+    settings: WorkerSettings, start: Start, folder: Path, plant: str
+) -> None:
+    """Its neighbours are tagged with their first attempt, long before the lease is over."""
+    (folder / "a-hangs.jpg").touch()
+    (folder / "b-hangs.jpg").touch()
+    more = {
+        "HANGTAG_FILE_ROOTS": str(folder),
+        "HANGTAG_PICTURE_SECONDS": "1",
+        "HANGTAG_MAX_ATTEMPTS": "2",
+        "HANGTAG_RETRY_SECONDS": "1",
+        "PYTHONPATH": plant,
+    }
+    hand_in(settings, folder)
+    start("reaper", **more)
+    worker = start("worker", **more)
+    wait_until(lambda: all_good_are_done(settings), 60, "the neighbours")
+    wait_until(
+        lambda: all(
+            o[0] != "pending" and o[0] != "processing" for o in outcomes(settings).values()
+        ),
+        90,
+        "the end of those that hang",
+    )
+    found = outcomes(settings)
+    for name in ("a-hangs.jpg", "b-hangs.jpg"):
+        status, code, error, attempt = found[name]
+        assert (status, code, attempt) == ("dead", "attempts_exhausted", 2)
+        assert error == "reading and decoding took longer than 1 s (HANGTAG_PICTURE_SECONDS)"
+    assert {o[3] for name, o in found.items() if name.startswith("good")} == {1}
+    assert worker.poll() is None
+    # The process with the stuck threads has gone; the next one works.
+    shutil.copy(folder / "good-0.jpg", folder / "good-later.jpg")
+    hand_in(settings, folder)
+    wait_until(lambda: all_good_are_done(settings), 60, "a later picture")
+    for child in psutil.Process(worker.pid).children():
+        assert child.num_threads() < 40
+
+
+@pytest.mark.timeout(240)
+def test_a_decoder_that_lets_nobody_else_run_is_killed_with_the_lease(
+    settings: WorkerSettings, start: Start, folder: Path, plant: str
+) -> None:
+    """No thread of the process can act then; Celery's hard limit does, and neighbours come back."""
+    (folder / "a-spins.jpg").touch()
+    more = {
+        "HANGTAG_FILE_ROOTS": str(folder),
+        "HANGTAG_LEASE_SECONDS": "8",
+        "HANGTAG_MAX_ATTEMPTS": "2",
+        "HANGTAG_RETRY_SECONDS": "1",
+        "PYTHONPATH": plant,
+    }
+    hand_in(settings, folder)
+    start("reaper", **more)
+    worker = start("worker", **more)
+    wait_until(lambda: outcomes(settings)["a-spins.jpg"][0] == "dead", 150, "its end")
+    wait_until(lambda: all_good_are_done(settings), 60, "the neighbours")
+    status, code, error, attempt = outcomes(settings)["a-spins.jpg"]
+    assert (status, code, attempt) == ("dead", "attempts_exhausted", 2)
+    assert "it was killed or hung" in str(error)
+    assert worker.poll() is None
+
+
+@pytest.mark.timeout(240)
+def test_a_picture_that_takes_too_much_memory_fails_alone(
+    settings: WorkerSettings, start: Start, folder: Path
+) -> None:
+    """The child stays the same process: nothing was killed."""
+    Image.new("RGBA", (9400, 9400), (1, 2, 3, 4)).save(folder / "a-large.png")
+    more = {
+        "HANGTAG_FILE_ROOTS": str(folder),
+        "HANGTAG_CHILD_MEMORY_MB": "720",
+        "HANGTAG_MAX_PIXELS": "89000000",
+        "HANGTAG_MAX_ATTEMPTS": "2",
+        "HANGTAG_RETRY_SECONDS": "1",
+    }
+    hand_in(settings, folder)
+    start("reaper", **more)
+    worker = start("worker", **more)
+    wait_until(lambda: all_good_are_done(settings), 60, "the neighbours")
+    children = {child.pid for child in psutil.Process(worker.pid).children()}
+    wait_until(lambda: outcomes(settings)["a-large.png"][0] == "dead", 60, "its end")
+    status, code, error, attempt = outcomes(settings)["a-large.png"]
+    assert (status, code, attempt) == ("dead", "attempts_exhausted", 2)
+    assert error == "the process ran out of memory (HANGTAG_CHILD_MEMORY_MB)"
+    assert {child.pid for child in psutil.Process(worker.pid).children()} == children
+    assert {o[3] for name, o in outcomes(settings).items() if name.startswith("good")} == {1}

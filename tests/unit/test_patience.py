@@ -1,0 +1,75 @@
+"""Threads that give up on what takes too long; reasons that fit into a row."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from errors import PermanentError, TransientError
+from worker.failures import describe, one_line
+from worker.patience import PatientThreads
+
+
+@pytest.fixture
+def hold() -> threading.Event:
+    """Set at the end, so that no stuck thread outlives the tests."""
+    return threading.Event()
+
+
+def test_outcomes_come_in_order() -> None:
+    def work(number: int) -> int:
+        time.sleep(0.02 * (5 - number))
+        return number * number
+
+    assert PatientThreads(2, 10).map(work, range(5)) == [0, 1, 4, 9, 16]
+    assert PatientThreads(2, 10).map(work, []) == []
+
+
+@pytest.mark.timeout(30)
+def test_what_hangs_is_given_up_and_what_waited_behind_it_is_done(hold: threading.Event) -> None:
+    """Both threads are stuck at once; the next four go on in fresh ones."""
+    threads = PatientThreads(2, 0.2)
+
+    def work(number: int) -> int:
+        if number in (0, 1, 4):
+            hold.wait(20)
+        return number
+
+    found = threads.map(work, range(6))
+    assert [isinstance(one, TimeoutError) for one in found] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert str(found[0]) == "took longer than 0.2 s"
+    assert [one for one in found if not isinstance(one, TimeoutError)] == [2, 3, 5]
+    assert threads.stuck == 3
+    assert threads.map(lambda number: number, [7, 8]) == [7, 8]
+    hold.set()
+
+
+def test_an_error_of_the_work_itself_is_raised() -> None:
+    def work(_: int) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        PatientThreads(2, 5).map(work, [1, 2])
+
+
+def test_memory_and_other_errors_are_tried_again_and_permanent_ones_are_not() -> None:
+    assert describe(PermanentError("broken", "undecodable")) == ("undecodable", "broken")
+    assert describe(TransientError("away")) == (None, "away")
+    code, reason = describe(MemoryError())
+    assert code is None
+    assert "HANGTAG_CHILD_MEMORY_MB" in reason
+    assert describe(ValueError("odd")) == (None, "ValueError: odd")
+
+
+def test_a_reason_is_text_that_postgresql_takes() -> None:
+    assert one_line("a\0b\nc\ud800d\x1b[31m") == "a b c d [31m"
+    assert len(one_line("x" * 10_000)) == 1001
