@@ -7,7 +7,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.session import make_engine
-from tests.integration.bad_requests import ROUTES, console, run
+from tests.integration.bad_requests import console, run
+from tests.integration.drawn_requests import ROUTES
 
 
 def test_no_bad_request_brings_a_fault_or_changes_anything(
