@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ from tests.conftest import SAMPLES
 from tests.faults.checker import AUDIT, REFERENCE, Findings, check
 from tests.faults.injections import FAULTS, LOSE_MESSAGES, heal
 from tests.faults.launch import KILLER, PROTECTIONS
-from tests.faults.producers import Picture, Producer, missing
+from tests.faults.producers import WAYS, Picture, Producer, missing
 from tests.faults.site import Site
 from worker.client import Client
 
@@ -141,12 +142,18 @@ class Watch:
 def run_campaign(
     folder: Path, seed: int, seconds: float, uploads: int, off: str = "all",
     only: list[str] | None = None, drain_seconds: float = DRAIN_SECONDS,
+    ways: Sequence[str] = (),
 ) -> Outcome:  # fmt: skip
-    """Run one campaign in an empty folder; `only` names the faults that may happen."""
+    """Run one campaign in an empty folder.
+
+    `only` names the faults that may happen, `ways` how producers hand in; by default all that
+    can be promised.
+    """
     chance, others = random.Random(seed), random.Random(seed + 1)  # noqa: S311 (what happens)
     # Every second seed has faults that lose messages, the others producers who have only these.
     loses = seed % 2 == 0 if only is None else bool(LOSE_MESSAGES & set(only))
     names = [name for name in only or FAULTS if loses or name not in LOSE_MESSAGES]
+    ways = ways or [way for way in WAYS if way != "task" or not loses]
     site = Site(folder, off=off)
     counts: Counter[str] = Counter()
     try:
@@ -155,7 +162,7 @@ def run_campaign(
             cursor.execute(AUDIT)
         good = [Picture(p.name, site.put(p)) for p in healthy_samples()]
         hand_in_reference(site, good)
-        producer = Producer(site, good + poison(site, len(good)), not loses, others)
+        producer = Producer(site, good + poison(site, len(good)), ways, others)
         if seconds >= KILLER_SECONDS:
             producer.hand_in_once(killer(site))
         stop = threading.Event()

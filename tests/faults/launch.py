@@ -88,12 +88,19 @@ def finish_without_fence(session: Session, outcomes: Sequence[tuple[Claim, str]]
     return {claim.id for claim, _ in outcomes}
 
 
+def wait_for_late_pictures() -> None:
+    """Give up no picture: what a frozen process had in hand would be failed, and never written."""
+    patient = worker.pipeline.PatientThreads
+    worker.pipeline.PatientThreads = lambda threads, seconds: patient(threads, 3600)
+
+
 def prepare(off: str) -> None:
     """Patch this process; its children inherit it."""
     make_store_harmful(Path(os.environ["HANGTAG_STORE"]) / SLOW_FLAG)
     configure(return_messages_soon)
     if off == "fence":
         worker.pipeline.mark_finished = finish_without_fence
+        wait_for_late_pictures()
     if off == "late_ack":
         configure(acknowledge_early)
 

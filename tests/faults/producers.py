@@ -20,6 +20,8 @@ from worker.client import Client
 SOURCE = "producer"
 #: A producer gives up a connection that says nothing for so long, and hands in again.
 PATIENCE_SECONDS = 5
+#: Python and SQL write the row; a bare Celery task is known to the broker alone at first.
+WAYS = ("client", "sql", "task")
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,17 @@ class Ledger:
 
 
 class Producer:
-    """Hands in one upload after the other until each is acknowledged, by three ways in turn."""
+    """Hands in one upload after the other until each is acknowledged, by some of `WAYS`."""
 
     def __init__(
-        self, site: Site, pictures: Sequence[Picture], by_broker: bool, chance: random.Random
+        self, site: Site, pictures: Sequence[Picture], ways: Sequence[str], chance: random.Random
     ) -> None:
         self.ledger = Ledger()
         self._site = site
         self._pictures = pictures
         self._once: Picture | None = None
-        self._ways = [self._by_client, self._by_sql] + ([self._by_task] if by_broker else [])
+        known = {"client": self._by_client, "sql": self._by_sql, "task": self._by_task}
+        self._ways = [known[way] for way in ways]
         self._chance = chance
         self._client = Client(f"{site.producer_url}&tcp_user_timeout=5000", site.broker_url)
         self._app = Celery(broker=site.broker_url)

@@ -62,6 +62,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
                 off=off,
                 only=[fault],
                 drain_seconds=2.5 * LEASE_SECONDS,
+                # A task that a killed child had in hand is what late acknowledgement is for.
+                ways=["task"] if off == "late_ack" else (),
             )
             for off, (fault, _) in SWITCHED_OFF.items()
         }
