@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import socket
+import json
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
 from db.queries.uploads import get_overdue_seconds, is_anything_held
 from db.session import make_engine, transaction
-from errors import HangtagError
+from errors import HangtagError, UsageError
 from worker.app import LANES, make_app
 from worker.reaper import REAPER_LOCK
 from worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
 #: A sweep may wait for a broker that is away; after this long it hangs.
@@ -43,16 +46,40 @@ class Check:
     found: str
 
 
-def begin_progress(file: Path | None, lanes: str) -> None:
-    """Leave behind that a worker of these lanes begins to answer its bells."""
-    if file is not None:
-        file.write_text(lanes)
+@dataclass(frozen=True)
+class Progress:
+    """What a worker leaves in its progress file: its node's name, and the lanes it serves."""
+
+    node: str
+    lanes: Sequence[str]
+
+    @classmethod
+    def read(cls, file: Path) -> Progress | None:
+        """Return what the file says, None where no worker has begun it."""
+        try:
+            return cls(**json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def begin_progress(file: Path | None, progress: Progress) -> None:
+    """Leave behind that a worker begins to answer its bells. Raises UsageError."""
+    if file is None:
+        return
+    try:
+        file.write_text(json.dumps(asdict(progress)))
+    except OSError as error:
+        raise UsageError(f"HANGTAG_PROGRESS_FILE: {file}: {error.strerror}") from error
 
 
 def note_progress(file: Path | None) -> None:
     """Leave behind when a worker last answered a bell."""
-    if file is not None:
+    if file is None:
+        return
+    try:
         file.touch()
+    except OSError as error:  # tagging matters more than its health check
+        log.warning("HANGTAG_PROGRESS_FILE: %s: %s", file, error.strerror)
 
 
 def check(part: str, settings: WorkerSettings) -> Check:
@@ -101,7 +128,12 @@ def check_worker(settings: WorkerSettings) -> str:
     With `progress_file` it is the worker of this host that must have answered its bell, and
     else any. Raises HangtagError where none answers, or none makes progress.
     """
-    own = f"hangtag@{socket.gethostname()}" if settings.progress_file else None
+    progress = Progress.read(settings.progress_file) if settings.progress_file else None
+    if settings.progress_file and progress is None:
+        raise HangtagError(
+            f"no worker has begun {settings.progress_file}; start it: hangtag worker"
+        )
+    own = progress.node if progress else None
     try:
         inspect = make_app(settings).control.inspect([own] if own else None, ANSWER_SECONDS)
         answers = inspect.ping() or {}
@@ -116,15 +148,16 @@ def check_worker(settings: WorkerSettings) -> str:
 
 
 def find_stall(settings: WorkerSettings) -> str | None:
-    """Say that uploads wait for `stall_seconds` while none are taken; None where all is well.
+    """Say that uploads wait for `stall_limit` while none are taken; None where all is well.
 
     A worker whose connection is dead, or which consumes no queue any more, still lives and
     answers. Raises HangtagError where the database is away.
     """
-    limit, file = settings.stall_seconds, settings.progress_file
-    if file and _age(file) < limit:
+    limit, file = settings.stall_limit, settings.progress_file
+    if file and 0 <= _age(file) < limit:  # below 0 the clock was set back
         return None
-    lanes = file.read_text().split(",") if file and file.exists() else LANES
+    progress = Progress.read(file) if file else None
+    lanes = progress.lanes if progress else LANES
     engine = make_engine(settings.require_url())
     try:
         with transaction(engine) as session:

@@ -57,11 +57,11 @@ class WorkerSettings(DatabaseSettings):
     reap_seconds: float = Field(
         2.0, gt=0, description="How often the reaper looks for expired leases and unheard rows"
     )
-    stall_seconds: float = Field(
-        180.0,
+    stall_seconds: float | None = Field(
+        None,
         gt=0,
-        description="A worker that answers no bell for so long while uploads wait is stuck; "
-        "more than the lease",
+        description="A worker that takes nothing for so long while uploads wait is stuck; one and "
+        "a half leases if not set",
     )
     progress_file: Path | None = Field(
         None, description="File that a worker touches with each batch; `hangtag health` reads it"
@@ -94,6 +94,11 @@ class WorkerSettings(DatabaseSettings):
         if 0 < value < LEAST_MEMORY_MB:
             raise ValueError(f"the model alone takes more; write 0 or at least {LEAST_MEMORY_MB}")
         return value
+
+    @property
+    def stall_limit(self) -> float:
+        """Seconds after which a worker that takes nothing is stuck; a batch may take a lease."""
+        return self.stall_seconds or 1.5 * self.lease_seconds
 
     @property
     def limits(self) -> Limits:

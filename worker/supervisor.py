@@ -26,7 +26,7 @@ from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import OPERATOR, WORKER
 from errors import HangtagError, TransientError, UsageError
 from worker.broker import EmbeddedValkey
-from worker.health import find_stall
+from worker.health import check_broker, find_stall
 from worker.settings import WorkerSettings
 from worker.setup import migrate
 
@@ -79,6 +79,7 @@ class Supervisor:
         self.weights = settings.weights
         self.active_model: str | None = None
         self._looked_at = time.monotonic()
+        self._stalled_since: float | None = None
 
     def start(self) -> None:
         """Start services, migrate, start the processes. On an error all that runs is ended.
@@ -94,7 +95,7 @@ class Supervisor:
             self._write_state()
         except TransientError as error:
             self.stop()
-            raise TransientError("; ".join([str(error), *self.not_ours()])) from error
+            raise TransientError("; ".join([str(error), *self.not_ours()]), error.code) from error
         except BaseException:
             self.stop()
             raise
@@ -139,14 +140,23 @@ class Supervisor:
         worker = next((child for child in self._children if child.name == "worker"), None)
         if worker is None or worker.process is None or worker.process.poll() is not None:
             return
+        settings = self._worker_settings
         try:
-            stalled = find_stall(self._worker_settings)
-        except HangtagError as error:
-            log.error("health: %s", error)
+            check_broker(settings)
+            stalled = find_stall(settings)
+        except HangtagError:  # a server is away: no restart of ours helps
+            stalled = None
+        if stalled is None:
+            self._stalled_since = None
             return
-        if stalled:
+        # Seen for as long again without a break: after an outage, or while it starts, a worker
+        # that is well has not taken anything yet either.
+        now = time.monotonic()
+        self._stalled_since = self._stalled_since or now
+        if now - self._stalled_since >= settings.stall_limit:
             log.error("%s: the worker is restarted (see %s)", stalled, self._log("worker"))
             stop_process(worker.process, signal.SIGTERM, STALLED_STOP_SECONDS)
+            self._stalled_since = None
 
     def stop(self) -> None:
         """End everything in order: console and workers first, the database last."""
@@ -173,6 +183,7 @@ class Supervisor:
         return self._settings.model_copy(
             update={
                 "database_url": self.environment["HANGTAG_DATABASE_URL"],
+                "broker_url": self.environment["HANGTAG_BROKER_URL"],
                 "progress_file": self.data_dir / "worker.progress",
             }
         )
@@ -264,6 +275,8 @@ class Supervisor:
 
     def _launch(self, child: Child) -> None:
         child.restart_at, child.started_at = 0.0, time.monotonic()
+        if child.name == "worker":
+            self._stalled_since = None
         child.process = spawn(child.command, self._log(child.name), env=child.env)
 
     def _log(self, name: str) -> Path:

@@ -96,22 +96,22 @@ def check(
     found = Findings()
     rows = _rows(
         connection,
-        "SELECT external_id, status, error_code, error FROM hangtag.upload_status "
-        "WHERE source = %s",
+        "SELECT external_id, status, error_code, error, lease_until < now() - interval '5 s' "
+        "FROM hangtag_data.uploads WHERE source = %s",
         SOURCE,
     )
-    seen: dict[str, tuple[str, str | None, str | None]] = {}
-    for external_id, status, code, error in rows:
+    seen: dict[str, tuple[str, str | None, str | None, bool | None]] = {}
+    for external_id, status, code, error, overdue in rows:
         if external_id in seen:
             found.doubled[external_id] = "two uploads"
-        seen[external_id] = (status, code, error)
+        seen[external_id] = (status, code, error, overdue)
     for external_id, picture in acknowledged.items():
         if external_id not in seen:
             found.lost[external_id] = "not there"
             continue
-        status, code, error = seen[external_id]
+        status, code, error, overdue = seen[external_id]
         if status not in ("tagged", "review", "dead"):
-            found.lost[external_id] = f"still {status}"
+            found.lost[external_id] = f"still {status}{', its lease is over' if overdue else ''}"
         elif (status == "dead") != (picture.code is not None):
             found.wrong[external_id] = f"{status} ({code}: {error}), expected {picture.code}"
         elif status == "dead" and (code != picture.code or not error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import SAMPLES, wait_until
+from db.embedded import EmbeddedPostgres
+from tests.conftest import SAMPLES, run_sql, wait_until
 from tests.integration.test_up import CLEAN, Up, environment, up
 from tests.integration.test_up import hangtag as hangtag_in
 from tests.integration.test_worker import all_final
@@ -128,6 +130,45 @@ def test_up_restarts_a_worker_that_takes_nothing(
     assert row["status"] in ("tagged", "review")
     assert worker_of(process.pid) != old
     assert "none has been taken" in (folder / "up.log").read_text()
+
+
+def test_up_lets_a_worker_start_that_finds_an_old_backlog(
+    up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took nothing for long, since it was not there: that is no reason to end it."""
+    folder = tmp_path / "data"
+    monkeypatch.setitem(CLEAN, "HANGTAG_STALL_SECONDS", "8")
+    first = up(folder)
+    hangtag_in(folder, "submit", str(SAMPLES / "polo_green.jpg"), "--wait")
+    own = environment(folder)["HANGTAG_DATABASE_URL"]
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(60) == 0
+    os.utime(folder / "worker.progress", (0, 0))
+    server = EmbeddedPostgres(folder)
+    server.start()
+    run_sql(
+        own,
+        "UPDATE hangtag_data.uploads SET status = 'pending', finished_at = NULL, "
+        "available_at = now() - interval '1 day'",
+    )
+    server.stop()
+    again = up(folder)
+    worker = worker_of(again.pid)
+    [row] = hangtag_in(folder, "submit", str(SAMPLES / "polo_green.jpg"), "--wait")
+    assert row["status"] in ("tagged", "review")
+    assert worker_of(again.pid) == worker
+    assert "restarted" not in (folder / "up.log").read_text()
+
+
+def test_a_worker_of_another_name_is_found_by_its_file(
+    settings: WorkerSettings, start: Start, hangtag: Hangtag, tmp_path: Path
+) -> None:
+    more = {"HANGTAG_PROGRESS_FILE": str(tmp_path / "worker.progress")}
+    before = hangtag("health", "worker", **more)
+    assert before.returncode == 1
+    assert "no worker has begun" in before.stderr
+    start("worker", "--name", "second@%h", **more)
+    wait_until(lambda: hangtag("health", "worker", **more).returncode == 0, what="the worker")
 
 
 def worker_of(pid: int) -> int:

@@ -10,11 +10,12 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+from celery.utils.nodenames import default_nodename, host_format
 
 from errors import HangtagError, UsageError
 from worker.app import LANES, make_app
 from worker.cli.output import note, print_json
-from worker.health import CHECKS, begin_progress, check
+from worker.health import CHECKS, Progress, begin_progress, check
 from worker.reaper import Reaper
 from worker.settings import load_settings
 from worker.setup import migrate as migrate_database
@@ -140,7 +141,9 @@ def worker(
     unknown = set(lanes.split(",")) - set(LANES)
     if unknown:
         raise UsageError(f"--lanes {lanes}: there are {' and '.join(LANES)}")
-    begin_progress(settings.progress_file, lanes)
+    begin_progress(
+        settings.progress_file, Progress(host_format(default_nodename(name)), lanes.split(","))
+    )
     app = make_app(settings)
     app.worker_main(
         [
