@@ -47,6 +47,7 @@ def test_a_lead_reopens_a_decision_and_corrects_it_by_a_key(
     page.get_by_role("button", name="Reopen").click()
     expect(page.locator("#why")).to_have_text("You reopened the decision on this picture.")
     expect(page.locator("#picture")).to_be_visible()
+    page.wait_for_load_state("load")  # keys are heard once the script has run
     page.keyboard.press("2")
     expect(page.locator("#toast")).to_have_text("Tops ✓")
     assert published_tags(owner, queue[0].upload_id)["article_type"][0] == "Tops"

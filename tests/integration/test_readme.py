@@ -201,7 +201,7 @@ def test_the_queries_run_as_a_reader(clone: Path, installation: Callable[[str], 
         if "HANGTAG_DATABASE_URL" in line
     ]
     statements = [s for block in blocks("sql") for s in block.split(";") if s.strip()]
-    assert len(statements) == 7
+    assert len(statements) == 8
     for statement in statements:
         role = "hangtag_producer" if "submit_upload" in statement else "hangtag_reader"
         run_sql(f"{url}&options=-c%20role%3D{role}", statement)
