@@ -134,7 +134,12 @@ def test_rows_of_a_csv_that_cannot_be_used_are_dropped_by_reason(tmp_path: Path)
     )
     table = write_table(tmp_path, text)
     assert names(table) == ["in/c.jpg"]
-    assert dropped(table) == {"broken_line": 2, "not_found": 2, "missing_label": 1}
+    assert dropped(table) == {
+        "broken_line": 2,
+        "not_found": 1,
+        "unreadable": 1,
+        "missing_label": 1,
+    }
 
 
 @pytest.mark.parametrize(
