@@ -150,7 +150,3 @@ END $$;
 -- These ran with the caller's search path.
 ALTER FUNCTION hangtag_data.set_database() SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION hangtag_data.refuse_change() SET search_path = pg_catalog, pg_temp;
-
--- Without it a reader's own cheap function is called for rows before they are filtered out, and
--- sees the model's guesses about items that were decided long ago.
-ALTER VIEW hangtag.review_queue SET (security_barrier = true);
