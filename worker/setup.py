@@ -58,8 +58,8 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
 def _what_was_limited(database: str | None, logins: Sequence[str]) -> str:
     return (
         f"logins that are readers have a statement timeout of 30 s in this database now: "
-        f"{', '.join(logins)}. To lift it for good: ALTER ROLE \"{logins[0]}\" IN DATABASE "
-        f"\"{database}\" SET statement_timeout = 0 (and idle_in_transaction_session_timeout = 0)"
+        f'{", ".join(logins)}. To lift it for good: ALTER ROLE "{logins[0]}" IN DATABASE '
+        f'"{database}" SET statement_timeout = 0 (and idle_in_transaction_session_timeout = 0)'
     )
 
 
