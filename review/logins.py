@@ -7,7 +7,6 @@ Everybody else is counted by account at one address, by address, and by account 
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import threading
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from db.queries.logins import Limit, TooManyAttempts, digest
+from db.queries.logins import Limit, TooManyAttempts, digest, network_of
 
 DEVICE_DAYS = 180
 #: Accounts that one browser is remembered for.
@@ -53,21 +52,8 @@ def limits_for(name: str, visitor: Visitor) -> list[Limit]:
 
 
 def own_keys(limits: list[Limit]) -> list[str]:
-    """Return the keys that are one person's; the rest is an address, which many may share."""
-    return [limit.key for limit in limits if not limit.key.startswith("address:")]
-
-
-def network_of(address: str) -> str:
-    """Return an IPv4 address, or the /64 network of an IPv6 one, which is one household's."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
+    """Return the keys that are one person's at one place; the others many may share."""
+    return [limit.key for limit in limits if limit.key.startswith(("device:", "pair:"))]
 
 
 def in_words(seconds: float) -> str:

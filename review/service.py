@@ -10,7 +10,12 @@ from sqlalchemy import Engine, text
 
 from db.passwords import verify_password
 from db.queries.audit import insert_entry
-from db.queries.logins import begin_attempt, delete_old_attempts, forgive_attempts
+from db.queries.logins import (
+    begin_attempt,
+    delete_old_attempts,
+    forgive_attempts,
+    is_first_failure,
+)
 from db.queries.models import list_labels
 from db.queries.operators import (
     Operator,
@@ -76,17 +81,19 @@ class ReviewService:
             operator = known if known and known.active else None
             fits = verify_password(password, operator.password_hash if operator else None)
         with transaction(self.engine) as session:
+            delete_old_attempts(session)
             if operator is None or not fits:
                 # A name that nobody has may be a password that went into the wrong field.
                 subject = known.name if known else None
-                insert_entry(
-                    session, "login_failed", None, subject=subject, address=visitor.address
-                )
+                # Strangers must not fill the trail, which nothing removes.
+                if is_first_failure(session, subject, visitor.address):
+                    insert_entry(
+                        session, "login_failed", None, subject=subject, address=visitor.address
+                    )
                 return None
             token = secrets.token_urlsafe(32)
             own = own_keys(limits)
             forgive_attempts(session, own, [one.key for one in limits if one.key not in own])
-            delete_old_attempts(session)
             insert_session(session, hash_token(token), operator.name, self.session_hours)
             insert_entry(session, "login", operator.name, address=visitor.address)
         return LogIn(operator, token)

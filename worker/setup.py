@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
@@ -19,6 +21,8 @@ from db.queries.models import (
 from db.session import make_engine, transaction, translate
 from errors import UsageError
 from models.card import WEIGHTS, Card, default_version, version_folder
+
+log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
@@ -42,11 +46,21 @@ def migrate(database_url: str, weights: Path | None = None) -> str:
     try:
         with transaction(engine) as session:
             session.execute(text("SELECT hangtag_data.set_database()"))
-            session.execute(text("SELECT hangtag_data.limit_readers()"))
+            limited = session.scalars(text("SELECT hangtag_data.limit_readers()")).all()
+        if limited:
+            log.warning("%s", _what_was_limited(engine.url.database, limited))
         folder = weights or WEIGHTS
         return register_folder(engine, version_folder(default_version(folder), folder))
     finally:
         engine.dispose()
+
+
+def _what_was_limited(database: str | None, logins: Sequence[str]) -> str:
+    return (
+        f"logins that are readers have a statement timeout of 30 s in this database now: "
+        f'{", ".join(logins)}. To lift it for good: ALTER ROLE "{logins[0]}" IN DATABASE '
+        f'"{database}" SET statement_timeout = 0 (and idle_in_transaction_session_timeout = 0)'
+    )
 
 
 def missing_weights(active: str | None, weights: Path | None = None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,19 @@ def account_prefixes(name: str) -> list[str]:
     return [f"{kind}:{digest(name)}" for kind in ("device", "pair", "account")]
 
 
+def network_of(address: str) -> str:
+    """Return an IPv4 address, or the /64 network of an IPv6 one, which is one household's."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
 def begin_attempt(session: Session, limits: Sequence[Limit]) -> None:
     """Count an attempt as failed before its password is looked at, so that none is free.
 
@@ -82,7 +96,8 @@ _WAIT = text(
 def forgive_attempts(session: Session, keys: Sequence[str], shared: Sequence[str]) -> None:
     """Forget the failures of keys that are one person's; take this attempt off shared ones.
 
-    An address is shared: whoever knows one password there must not wipe out what others tried.
+    An address is shared, and so is an account that strangers try everywhere: whoever logs in must
+    not wipe out what others tried.
     """
     session.execute(
         text("DELETE FROM hangtag_data.login_attempts WHERE key = ANY(CAST(:keys AS text[]))"),
@@ -98,19 +113,57 @@ def forgive_attempts(session: Session, keys: Sequence[str], shared: Sequence[str
 
 
 def delete_old_attempts(session: Session) -> None:
-    """Forget keys that nobody has used for a day."""
+    """Forget keys that nobody has used for a day, a little with each attempt."""
     session.execute(
-        text("DELETE FROM hangtag_data.login_attempts WHERE last_at < now() - interval '1 day'")
-    )
-
-
-def delete_attempts(session: Session, prefixes: Sequence[str]) -> int:
-    """Forget all attempts under keys that begin so; return how many keys there were."""
-    rows = session.execute(
         text(
-            "DELETE FROM hangtag_data.login_attempts AS a USING unnest(CAST(:prefixes AS text[])) "
-            "AS p (prefix) WHERE starts_with(a.key, p.prefix) RETURNING a.key"
-        ),
-        {"prefixes": list(prefixes)},
+            """
+            DELETE FROM hangtag_data.login_attempts WHERE key IN (
+                SELECT key FROM hangtag_data.login_attempts
+                WHERE last_at < now() - interval '1 day'
+                ORDER BY last_at LIMIT 100 FOR UPDATE SKIP LOCKED)
+            """
+        )
     )
-    return len(rows.all())
+
+
+def is_first_failure(session: Session, name: str | None, address: str) -> bool:
+    """Whether no failure of this account at this address was written down for a minute.
+
+    All names that nobody has are one account: a stranger may make up as many as they like.
+    """
+    key = f"audit:{digest(name) if name is not None else 'nobody'}:{network_of(address)}"
+    row = session.execute(
+        text(
+            "INSERT INTO hangtag_data.login_attempts AS a (key, failures) VALUES (:key, 1) "
+            "ON CONFLICT (key) DO UPDATE SET last_at = now() "
+            "WHERE a.last_at < now() - interval '1 minute' RETURNING key"
+        ),
+        {"key": key},
+    ).first()
+    return row is not None
+
+
+def delete_attempts(
+    session: Session, prefixes: Sequence[str] = (), keys: Sequence[str] = ()
+) -> None:
+    """Forget all attempts under these keys, and under those that begin so."""
+    session.execute(
+        text(
+            "DELETE FROM hangtag_data.login_attempts AS a WHERE a.key = ANY(CAST(:keys AS text[])) "
+            "OR EXISTS (SELECT FROM unnest(CAST(:prefixes AS text[])) AS p (prefix) "
+            "WHERE starts_with(a.key, p.prefix))"
+        ),
+        {"prefixes": list(prefixes), "keys": list(keys)},
+    )
+
+
+def list_waiting_addresses(session: Session) -> list[str]:
+    """List the addresses that have to wait now, whatever account is tried there."""
+    return list(
+        session.scalars(
+            text(
+                "SELECT substr(key, 9) FROM hangtag_data.login_attempts "
+                "WHERE starts_with(key, 'address:') AND blocked_until > now() ORDER BY key"
+            )
+        )
+    )

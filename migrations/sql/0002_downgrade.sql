@@ -1,5 +1,7 @@
 -- Takes migration 0002 back: its tables and columns go, the rights are those of before.
 ALTER VIEW hangtag.review_queue RESET (security_barrier);
+LOCK TABLE hangtag_data.review_items, hangtag_data.decisions, hangtag_data.operators,
+    hangtag_data.previews IN ACCESS EXCLUSIVE MODE; -- in the order of those who write
 DROP TRIGGER operators_audit ON hangtag_data.operators;
 DROP TRIGGER decisions_audit ON hangtag_data.decisions;
 DROP FUNCTION hangtag_data.audit_operator, hangtag_data.audit_decision,

@@ -45,6 +45,10 @@ BEGIN
             one, coalesce(NEW.name, OLD.name),
             CASE WHEN TG_OP = 'INSERT' THEN jsonb_build_object('role', NEW.role) ELSE '{}' END);
     END LOOP;
+    -- An account that is opened again has no session of before.
+    IF TG_OP = 'UPDATE' AND actions && ARRAY['operator_disabled', 'operator_password'] THEN
+        DELETE FROM hangtag_data.console_sessions AS s WHERE s.operator = NEW.name;
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -113,8 +117,10 @@ END $$;
 
 -- A reader's query must not run for ever. Settings of a role reach neither its members nor who
 -- takes it on by SET ROLE: only the login that connects counts. So each login that is a reader,
--- and nothing more, gets them; one that has a setting of its own keeps it. `hangtag migrate` calls
--- this each time; call it yourself after GRANT hangtag_reader TO ….
+-- and nothing more, gets them: not one that owns anything else in this database or may do anything
+-- else here, for it has work of its own; one that has a setting of its own keeps it. Returned are
+-- those that got them. `hangtag migrate` calls this each time; call it yourself after
+-- GRANT hangtag_reader TO ….
 CREATE FUNCTION hangtag_data.limit_readers() RETURNS SETOF text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -132,6 +138,14 @@ BEGIN
                 WHERE s.setrole = r.oid AND one LIKE 'statement\_timeout=%'
                     AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                               WHERE datname = current_database())))
+            AND NOT EXISTS (
+                SELECT FROM pg_shdepend AS d,
+                    pg_identify_object(d.classid, d.objid, d.objsubid) AS one
+                WHERE d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND d.refclassid = 'pg_authid'::regclass
+                    AND d.refobjid <> 'hangtag_reader'::regrole
+                    AND pg_has_role(r.oid, d.refobjid, 'MEMBER')
+                    AND coalesce(one.schema, one.name, '') NOT IN ('hangtag', 'hangtag_data'))
     LOOP
         BEGIN
             EXECUTE format('ALTER ROLE %I IN DATABASE %I SET statement_timeout = %L',
@@ -150,7 +164,3 @@ END $$;
 -- These ran with the caller's search path.
 ALTER FUNCTION hangtag_data.set_database() SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION hangtag_data.refuse_change() SET search_path = pg_catalog, pg_temp;
-
--- Without it a reader's own cheap function is called for rows before they are filtered out, and
--- sees the model's guesses about items that were decided long ago.
-ALTER VIEW hangtag.review_queue SET (security_barrier = true);

@@ -1,5 +1,16 @@
 -- Migration 0002, part 1: tables and columns, all of them additions.
 
+-- Everything that is altered here is locked first, in the order of those who use it: a reader takes
+-- the view before its table, workers and consoles begin with review_items and end with previews. In
+-- another order this would deadlock with them.
+
+-- Without it a reader's own cheap function is called for rows before they are filtered out, and
+-- sees the model's guesses about items that were decided long ago.
+ALTER VIEW hangtag.review_queue SET (security_barrier = true);
+
+LOCK TABLE hangtag_data.review_items, hangtag_data.decisions, hangtag_data.operators,
+    hangtag_data.previews IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE hangtag_data.operators ADD COLUMN role TEXT DEFAULT 'operator' NOT NULL;
 ALTER TABLE hangtag_data.operators ADD CONSTRAINT operators_role_check
     CHECK (role in ('operator', 'lead'));

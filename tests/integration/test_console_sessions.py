@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
 from db.passwords import hash_password
-from db.queries.operators import upsert_password
+from db.queries.operators import update_operator, upsert_password
 from db.session import transaction
 from review.app import create_app
 from tests.integration.console import JSON, log_in, settings_for, token
@@ -44,6 +44,20 @@ def test_an_operator_who_was_made_inactive_is_out_at_once(ada: TestClient, owner
         connection.execute(text("UPDATE hangtag_data.operators SET active = false"))
     assert ada.get("/").headers["location"] == "/login"
     assert log_in(ada).status_code == 401
+
+
+def test_an_account_that_is_opened_again_has_no_session_of_before(
+    ada: TestClient, owner: Engine
+) -> None:
+    for active in (False, True):
+        with transaction(owner) as session:
+            update_operator(session, "ada", active=active)
+    answer = ada.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert log_in(ada).status_code == 303
+    with transaction(owner) as session:
+        upsert_password(session, "ada", hash_password("another passphrase"))
+    assert scalar(owner, "SELECT count(*) FROM hangtag_data.console_sessions") == 0
 
 
 def test_a_new_password_ends_sessions_of_the_old_one(ada: TestClient, owner: Engine) -> None:

@@ -12,11 +12,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
 import review.service
-from db.queries.logins import Limit, TooManyAttempts, begin_attempt
+from db.queries.logins import Limit, TooManyAttempts, begin_attempt, digest, network_of
 from db.queries.operators import update_operator
 from db.session import transaction
 from review.app import create_app
-from review.logins import in_words, network_of
+from review.logins import in_words
 from tests.integration.console import log_in, settings_for
 from tests.integration.rows import PASSWORD, scalar
 
@@ -121,6 +121,46 @@ def test_one_address_cannot_try_many_names(visit: Callable[..., TestClient]) -> 
     client = visit(STRANGER)
     answers = [log_in(client, f"name{number}", "x").status_code for number in range(21)]
     assert answers == [401] * 20 + [429]
+
+
+def test_a_log_in_from_a_new_browser_leaves_what_strangers_tried_everywhere(
+    visit: Callable[..., TestClient], owner: Engine
+) -> None:
+    for number in range(4):
+        log_in(visit(f"192.0.2.{number}"), "ada", "wrong password")
+    assert log_in(visit()).status_code == 303
+    found = "SELECT failures FROM hangtag_data.login_attempts WHERE key = :key"
+    assert scalar(owner, found, key=f"account:{digest('ada')}") == 4
+
+
+def test_strangers_fill_neither_the_audit_trail_nor_the_table_of_attempts(
+    visit: Callable[..., TestClient], owner: Engine
+) -> None:
+    """An entry a minute for an account at an address; names that nobody has are one account."""
+    failed = "SELECT count(*) FROM hangtag_data.audit_log WHERE action = 'login_failed'"
+    client = visit(STRANGER)
+    for name in ("ada", "ada", "x1", "x2", "x3", "bo"):
+        log_in(client, name, "wrong password")
+    assert scalar(owner, failed) == 3
+    with owner.begin() as connection:
+        connection.execute(
+            text("UPDATE hangtag_data.login_attempts SET last_at = now() - interval '61 s'")
+        )
+    log_in(client, "ada", "wrong password")
+    assert scalar(owner, failed) == 4
+    with owner.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO hangtag_data.login_attempts (key, failures, last_at) "
+                "SELECT 'pair:' || n, 1, now() - interval '2 days' FROM generate_series(1, 150) n"
+            )
+        )
+    old = (
+        "SELECT count(*) FROM hangtag_data.login_attempts WHERE last_at < now() - interval '1 day'"
+    )
+    for left in (50, 0):
+        log_in(client, "ada", "wrong password")
+        assert scalar(owner, old) == left
 
 
 def test_attempts_at_the_same_moment_are_all_counted(visit: Callable[..., TestClient]) -> None:

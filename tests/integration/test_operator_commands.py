@@ -79,6 +79,21 @@ def test_unlock_lifts_the_waits_of_an_account(
     assert log_in(browser).status_code == 303
 
 
+@pytest.mark.parametrize("option", [["--address", "testclient"], ["--all-addresses"]])
+def test_unlock_tells_of_addresses_that_wait_on_and_lifts_those_it_is_told(
+    run: Callable[..., list[dict[str, Any]]], browser: TestClient, option: list[str]
+) -> None:
+    for number in range(20):
+        log_in(browser, f"name{number}", "wrong password")
+    assert log_in(browser).status_code == 429
+    assert run("operator", "unlock", "ada") == [
+        {"operator": "ada", "unlocked": True, "addresses_that_wait": ["testclient"]}
+    ]
+    assert log_in(browser).status_code == 429
+    assert run("operator", "unlock", "ada", *option)[0]["addresses_that_wait"] == []
+    assert log_in(browser).status_code == 303
+
+
 @pytest.mark.parametrize("command", ["promote", "demote", "disable", "enable", "unlock"])
 def test_an_unknown_operator_is_named(
     run: Callable[..., list[dict[str, Any]]], command: str

@@ -307,6 +307,42 @@ def test_a_reader_s_query_ends_in_time(urls: dict[str, str], database_url: str) 
     run_sql(database_url, f"{reader} RESET ALL")
 
 
+@pytest.mark.parametrize(
+    "own",
+    [
+        "CREATE SCHEMA other AUTHORIZATION {}",
+        "CREATE TABLE public.theirs (); ALTER TABLE public.theirs OWNER TO {}",
+        "CREATE TABLE public.others (); GRANT SELECT ON public.others TO {}",
+        "ALTER ROLE {} SET statement_timeout = 0",
+    ],
+)
+def test_a_login_with_other_work_in_the_database_is_not_limited(
+    urls: dict[str, str], database_url: str, own: str
+) -> None:
+    run_sql(database_url, own.format(LOGINS["reader"]))
+    assert run_sql(database_url, "SELECT hangtag_data.limit_readers()") == []
+    assert run_sql(urls["reader"], "SHOW statement_timeout") == [("0",)]
+    run_sql(database_url, f"ALTER ROLE {LOGINS['reader']} RESET ALL")
+
+
+def test_migrating_names_the_logins_that_it_limits_and_how_to_undo_it(
+    urls: dict[str, str], database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A right on what is Hangtag's is no other work.
+    run_sql(database_url, f"GRANT SELECT ON hangtag.image_tags TO {LOGINS['reader']}")
+    migrate(database_url)
+    said = [record.getMessage() for record in caplog.records if record.name == "worker.setup"]
+    assert len(said) == 1
+    assert LOGINS["reader"] in said[0]
+    undo = re.search(r"ALTER ROLE .* SET statement_timeout = 0", said[0])
+    assert undo is not None
+    caplog.clear()
+    run_sql(database_url, undo.group())
+    migrate(database_url)
+    assert [record for record in caplog.records if record.name == "worker.setup"] == []
+    assert run_sql(urls["reader"], "SHOW statement_timeout") == [("0",)]
+
+
 def test_a_migrator_that_may_not_limit_a_login_says_so_and_goes_on(
     urls: dict[str, str], database_url: str
 ) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
@@ -209,6 +212,108 @@ def test_a_migration_that_gets_no_lock_gives_up_and_leaves_nothing_half_done(old
     assert scalar(engine, tables) == 0
     engine.dispose()
     command.upgrade(config, "head")
+
+
+def wait_for_waiting(engine: Engine, count: int) -> None:
+    """Return when so many sessions of this database wait for a lock."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until = time.monotonic() + 30
+    while scalar(engine, waiting) < count:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "UPDATE hangtag_data.previews SET jpeg = jpeg",
+        "UPDATE hangtag_data.review_items SET claimed_by = 'ada', lease_until = now()",
+    ],
+)
+def test_a_writer_in_the_middle_goes_on_and_the_migration_waits_for_it(
+    old_url: str, then: str
+) -> None:
+    """It has the review item and needs a table that the migration alters, too."""
+    engine = make_engine(old_url, pool_size=4)
+    tag_some(engine, fill(engine), 1)
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as writer:
+            writer.execute(text("UPDATE hangtag_data.review_items SET priority = 1"))
+            migration = pool.submit(command.upgrade, alembic_config(old_url), "head")
+            wait_for_waiting(engine, 1)
+            writer.execute(text(then))
+        migration.result(60)
+    engine.dispose()
+
+
+def test_who_reads_the_queue_during_the_migration_waits_and_reads_on(old_url: str) -> None:
+    engine = make_engine(old_url, pool_size=4)
+    tag_some(engine, fill(engine), 1)
+
+    def read() -> object:
+        return scalar(engine, "SELECT count(*) FROM hangtag.review_queue")
+
+    with ThreadPoolExecutor(2) as pool:
+        with engine.begin() as busy:
+            busy.execute(text("SELECT FROM hangtag_data.decisions FOR UPDATE"))
+            migration = pool.submit(command.upgrade, alembic_config(old_url), "head")
+            wait_for_waiting(engine, 1)
+            reading = pool.submit(read)
+            wait_for_waiting(engine, 2)
+        migration.result(60)
+        assert reading.result(60) == 1
+    engine.dispose()
+
+
+def test_workers_and_consoles_of_before_work_while_the_migration_runs(old_url: str) -> None:
+    engine = make_engine(old_url, pool_size=6)
+    generation = fill(engine)
+    with transaction(engine) as session:
+        operators.insert_operator(session, "bo", "a hash")
+    stop = threading.Event()
+
+    def work(number: int) -> None:
+        names = [f"post-{number}-{n}" for n in range(4)]
+        with transaction(engine) as session:
+            uploads.insert_uploads(session, [f"file:///{name}" for name in names], "shop", names)
+            claims = uploads.claim_uploads(session, "old worker", 4, 60, backfill=True)
+        with transaction(engine) as session:
+            uploads.mark_finished(session, [(claim, "review") for claim in claims])
+            found = [result_of(claim, "below_threshold") for claim in claims]
+            results.write_results(session, found, MODEL, generation)
+
+    def review(name: str) -> None:
+        with transaction(engine) as session:
+            item = reviews.claim_next_review_item(session, name, 300)
+        if item is not None:
+            with transaction(engine) as session:
+                reviews.decide_review_item(session, item.id, name, "Tops")
+                reviews.claim_next_review_item(session, name, 300)
+
+    def repeat(step: Callable[[int], None]) -> int:
+        done = 0
+        while not stop.is_set():
+            step(done)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(3) as pool:
+        loops = [
+            pool.submit(repeat, work),
+            pool.submit(repeat, lambda _: review("ada")),
+            pool.submit(repeat, lambda _: review("bo")),
+        ]
+        try:
+            time.sleep(0.3)
+            command.upgrade(alembic_config(old_url), "head")
+            time.sleep(0.3)
+        finally:
+            stop.set()
+        assert all(loop.result(60) > 1 for loop in loops)
+    engine.dispose()
 
 
 def test_a_downgrade_gives_the_rights_of_before(old_url: str) -> None:

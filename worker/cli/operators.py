@@ -11,7 +11,12 @@ import typer
 
 from db.passwords import MIN_LENGTH, hash_password, random_password
 from db.queries.audit import ACTIONS, insert_entry, list_entries
-from db.queries.logins import account_prefixes, delete_attempts
+from db.queries.logins import (
+    account_prefixes,
+    delete_attempts,
+    list_waiting_addresses,
+    network_of,
+)
 from db.queries.operators import (
     LEAD,
     OPERATOR,
@@ -149,17 +154,30 @@ def enable(name: NameArgument) -> None:
 
 
 @operator_app.command("unlock")
-def unlock(name: NameArgument) -> None:
+def unlock(
+    name: NameArgument,
+    address: Annotated[
+        str | None, typer.Option(help="Lift the wait of this address, too; many may share it.")
+    ] = None,
+    all_addresses: Annotated[
+        bool, typer.Option("--all-addresses", help="Lift the waits of all addresses, too.")
+    ] = False,
+) -> None:
     """Lift the waits after failed log-ins, for this account.
 
-    Example: hangtag operator unlock mira
+    Addresses that wait on are printed: nobody logs in from there in a new browser.
+
+    Example: hangtag operator unlock mira --address 192.0.2.7
     """
     with transaction(make_engine(load_settings().require_url())) as session:
         if get_operator(session, name) is None:
             raise UsageError(f"there is no operator {name}; hangtag operator list shows all")
-        delete_attempts(session, account_prefixes(name))
+        prefixes = account_prefixes(name) + (["address:"] if all_addresses else [])
+        keys = [f"address:{network_of(address)}"] if address else []
+        delete_attempts(session, prefixes, keys)
         insert_entry(session, "operator_unlocked", None, subject=name)
-    print_json({"operator": name, "unlocked": True})
+        waiting = list_waiting_addresses(session)
+    print_json({"operator": name, "unlocked": True, "addresses_that_wait": waiting})
 
 
 def _change(name: str, role: str | None = None, active: bool | None = None) -> None:
