@@ -242,6 +242,7 @@ class AuditEntry(Base):
     __tablename__ = "audit_log"
     __table_args__ = (
         Index("audit_log_actor_idx", "actor", text("id desc")),
+        Index("audit_log_subject_idx", "subject", text("id desc")),
         Index("audit_log_action_idx", "action", text("id desc")),
     )
 

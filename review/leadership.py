@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from db.queries.audit import Entry, insert_entry, list_entries
-from db.queries.operators import list_accounts
+from db.queries.operators import list_names
 from db.queries.reviews import Held, list_held, release_review_item, reopen_review_item
 from db.session import transaction
 
@@ -30,7 +30,7 @@ class Leadership:
     def list_names(self) -> list[str]:
         """List the names of all operators."""
         with transaction(self.engine) as session:
-            return [account.name for account in list_accounts(session)]
+            return list_names(session)
 
     def list_held(self) -> list[Held]:
         """List the items that operators hold."""

@@ -29,6 +29,7 @@ from db.queries.reviews import (
     claim_next_review_item,
     count_open,
     decide_review_item,
+    forget_kept,
     get_preview,
     mark_skipped,
 )
@@ -96,6 +97,8 @@ class ReviewService:
             forgive_attempts(session, own, [one.key for one in limits if one.key not in own])
             insert_session(session, hash_token(token), operator.name, self.session_hours)
             insert_entry(session, "login", operator.name, address=visitor.address)
+        with transaction(self.engine) as session:
+            forget_kept(session)
         return LogIn(operator, token)
 
     def log_out(self, token: str) -> None:
@@ -130,8 +133,8 @@ class ReviewService:
     def skip(self, item_id: int, operator: str) -> Turn:
         """Put an item back and claim the next. Raises ReviewConflict as `decide` does."""
         with transaction(self.engine) as session:
-            mark_skipped(session, item_id, operator)
-            insert_entry(session, "skip", operator, review_item_id=item_id)
+            upload_id = mark_skipped(session, item_id, operator)
+            insert_entry(session, "skip", operator, upload_id=upload_id, review_item_id=item_id)
             item = claim_next_review_item(session, operator, self.lease_seconds)
             return Turn(item, count_open(session))
 

@@ -127,6 +127,11 @@ class Account:
     last_login: dt.datetime | None
 
 
+def list_names(session: Session) -> list[str]:
+    """List the names of all operators."""
+    return list(session.scalars(text("SELECT name FROM hangtag_data.operators ORDER BY name")))
+
+
 def list_accounts(session: Session) -> list[Account]:
     """List all operators by name, with their last log-in."""
     rows = session.execute(

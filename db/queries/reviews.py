@@ -86,25 +86,26 @@ def claim_next_review_item(
     return ReviewItem(**row._mapping) if row else None
 
 
-def mark_skipped(session: Session, item_id: int, operator: str) -> None:
-    """Put an item back behind the others of its kind.
+def mark_skipped(session: Session, item_id: int, operator: str) -> uuid.UUID:
+    """Put an item back behind the others of its kind; return its upload.
 
     Raises ReviewConflict where the operator does not hold it.
     """
-    row = session.execute(
+    upload_id: uuid.UUID | None = session.execute(
         text(
             """
             UPDATE hangtag_data.review_items
             SET claimed_by = NULL, lease_until = NULL,
                 priority = greatest(priority - 1, -32768)
             WHERE id = :id AND status = 'open' AND claimed_by = :operator
-            RETURNING id
+            RETURNING upload_id
             """
         ),
         {"id": item_id, "operator": operator},
-    ).first()
-    if row is None:
+    ).scalar()
+    if upload_id is None:
         raise ReviewConflict("this picture is no longer yours; nothing was saved")
+    return upload_id
 
 
 def decide_review_item(session: Session, item_id: int, operator: str, label: str | None) -> None:
@@ -165,7 +166,7 @@ def decide_review_item(session: Session, item_id: int, operator: str, label: str
     else:
         _publish_decision(session, item.upload_id, item.item, label)
     _close(session, item_id, item.upload_id, item.item)
-    _forget_kept(session)
+    forget_kept(session)
 
 
 def _same_decision(session: Session, item_id: int, operator: str, label: str | None) -> bool:
@@ -274,8 +275,8 @@ def _close(session: Session, item_id: int, upload_id: uuid.UUID, item: int) -> N
     )
 
 
-def _forget_kept(session: Session) -> None:
-    """Delete what was kept long enough, a little with each decision."""
+def forget_kept(session: Session) -> None:
+    """Delete what was kept long enough, a little with each decision and log-in."""
     session.execute(
         text(
             """

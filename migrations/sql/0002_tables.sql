@@ -68,6 +68,8 @@ CREATE TABLE hangtag_data.audit_log (
 
 CREATE INDEX audit_log_actor_idx ON hangtag_data.audit_log (actor, id desc);
 
+CREATE INDEX audit_log_subject_idx ON hangtag_data.audit_log (subject, id desc);
+
 CREATE INDEX audit_log_action_idx ON hangtag_data.audit_log (action, id desc);
 
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE

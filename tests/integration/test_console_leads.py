@@ -206,6 +206,16 @@ def test_a_decision_is_reopened_once_and_only_while_its_picture_is_kept(
     assert scalar(owner, "SELECT count(*) FROM hangtag_data.previews") == 1
 
 
+def test_what_was_kept_long_enough_goes_with_a_log_in_too(ada: TestClient, owner: Engine) -> None:
+    waiting = insert_waiting(owner)
+    ada.get("/")
+    decide(ada, waiting.item_id, label="Tops")
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE hangtag_data.previews SET kept_until = now()"))
+    log_in(ada)
+    assert scalar(owner, "SELECT count(*) FROM hangtag_data.previews") == 0
+
+
 @pytest.mark.parametrize("item", ["open", "unknown"])
 def test_what_is_not_decided_is_not_reopened(lea: TestClient, owner: Engine, item: str) -> None:
     waiting = insert_waiting(owner)
@@ -229,6 +239,8 @@ def test_all_that_operators_do_is_written_down(
     ada.post("/logout", data={"csrf": token(ada, "/")})
     assert entries(owner, "decide") == [("ada", "Tops", first.item_id)]
     assert entries(owner, "skip") == [("ada", None, second.item_id)]
+    skipped = "SELECT upload_id FROM hangtag_data.audit_log WHERE action = 'skip'"
+    assert scalar(owner, skipped) == second.upload_id
     assert entries(owner, "login_failed") == [(None, "ada", None)]
     assert entries(owner, "logout") == [("ada", None, None)]
     assert ("ada", None, None) in entries(owner, "login")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -90,6 +93,29 @@ def test_building_takes_nothing_that_is_not_locked() -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     for name in LOCKS:
         assert {canonicalize_name(Requirement(one).name) for one in asked} <= names(name)
+
+
+def test_installing_another_version_forgets_what_was_installed_before(tmp_path: Path) -> None:
+    """`./run demo` of an earlier commit between two `./run test` of this one."""
+    shutil.copy(ROOT / "run", tmp_path)
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "requirements").mkdir()
+    for name in ("base", "test"):
+        (tmp_path / "requirements" / f"{name}.txt").write_text("new")
+    pip = tmp_path / ".venv" / "bin" / "pip"
+    pip.parent.mkdir(parents=True)
+    pip.write_text('#!/bin/sh\necho "$*" >>"${0%/bin/pip}/../calls"\n')
+    pip.chmod(0o755)
+
+    def install(extra: str) -> int:
+        subprocess.run(["bash", tmp_path / "run", "install", extra], check=True)
+        return len((tmp_path / "calls").read_text().splitlines())
+
+    assert install("test") == 2
+    assert install("test") == 2
+    (tmp_path / "requirements" / "base.txt").write_text("old")
+    assert install("") == 4
+    assert install("test") == 6
 
 
 # Known vulnerabilities -------------------------------------------------------------------
