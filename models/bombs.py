@@ -9,10 +9,15 @@ import struct
 from errors import PermanentError
 
 #: Pillow reads the parts of a file (PNG chunks, JPEG segments, TIFF tiles) one by one in Python:
-#: 32 MB of empty ones hold it for half a minute. A photograph takes some dozen reads; a PNG of
-#: 32 MB in pieces of 4 kB some 32,000.
+#: 32 MB of empty ones hold it for half a minute. A photograph takes some dozen reads.
 _LEAST_READS = 20_000
 _BYTES_PER_READ = 1024
+#: A PNG takes three or four for each chunk, and some programs write chunks of 512 bytes. The
+#: 280,000 that 32 MB may take last less than a second.
+_PNG_BYTES_PER_READ = 128
+_PNG = b"\x89PNG\r\n\x1a\n"
+#: A PNG has one profile; Pillow unpacks each that it finds, a millisecond's worth in 1 kB.
+_MOST_PROFILES = 100
 #: A run-length coded BMP takes one for each run: about a second's worth.
 _BMP_READS = 1_000_000
 #: A JPEG goes over all of its pixels for each of its scans, and an empty scan takes ten bytes
@@ -24,6 +29,8 @@ MOST_TILES = 65_536
 #: Segments before the first scan; 32 MB of profiles and maker notes are 512.
 _HEADER_SEGMENTS = 1000
 _START_OF_SCAN = b"\xff\xda"
+#: Pillow joins the EXIF segments of a file one by one, copying all that came before.
+_EXIF = b"Exif\0\0"
 #: The next marker within coded data: neither a stuffed zero, nor a restart, nor a filler.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -36,8 +43,11 @@ class MeteredFile(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        bmp = data.startswith(b"BM")
-        self._left = _BMP_READS if bmp else _LEAST_READS + len(data) // _BYTES_PER_READ
+        if data.startswith(b"BM"):
+            self._left = _BMP_READS
+        else:
+            each = _PNG_BYTES_PER_READ if data.startswith(_PNG) else _BYTES_PER_READ
+            self._left = _LEAST_READS + len(data) // each
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read as ever, while reads are left."""
@@ -56,13 +66,21 @@ def refuse_bomb(data: bytes) -> None:
         # Most files have one scan, which their first bytes tell. Counting takes 1 ms a MB, walking
         # through the segments more; chance finds some pairs in any large file, so only many are
         # worth the walk.
-        if (
-            not has_one_scan(data)
-            and data.count(_START_OF_SCAN) > MOST_SCANS
-            and count_scans(data) > MOST_SCANS
-        ):
+        if has_one_scan(data):
+            return
+        if data.count(_START_OF_SCAN) > MOST_SCANS and count_scans(data) > MOST_SCANS:
             raise PermanentError(
                 f"the JPEG has more than the {MOST_SCANS} scans that are allowed", "too_large"
+            )
+        if data.count(_EXIF) > _HEADER_SEGMENTS:
+            raise PermanentError(
+                f"the JPEG has more than the {_HEADER_SEGMENTS} EXIF segments that are allowed",
+                "too_large",
+            )
+    elif data.startswith(_PNG):
+        if data.count(b"iCCP") > _MOST_PROFILES:
+            raise PermanentError(
+                f"the PNG has more than the {_MOST_PROFILES} profiles that are allowed", "too_large"
             )
     elif data.startswith((b"II", b"MM")):
         tiles = count_tiles(data)

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import stat
-import threading
 import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from errors import PermanentError
 from models import heif
 from models.bombs import MeteredFile, refuse_bomb, webp_size
+from models.turns import ONE_LARGE
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *(["HEIF"] if heif.HEIF else []))
 #: A phone's 48 MP picture passes; a decompression bomb does not.
@@ -26,7 +26,6 @@ MAX_BYTES = 32 * 1024 * 1024
 _BAND_PIXELS = 4_000_000
 #: Of pictures larger than this (after a JPEG's reduction) one is decoded at a time.
 _LARGE_PIXELS = 16_000_000
-_ONE_LARGE = threading.RLock()
 #: What undoes each EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -108,7 +107,7 @@ def decode(data: bytes, min_side: int, limits: Limits | None = None) -> Image.Im
         return _decode(data, min_side, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise PermanentError(str(error), "too_large") from error
-    except (PermanentError, MemoryError):  # memory may be there the next time
+    except (PermanentError, MemoryError, TimeoutError):  # memory may be there the next time
         raise
     except Exception as error:  # Pillow's plugins raise anything, from OSError to struct.error
         raise _explained(data, error) from error
@@ -137,7 +136,7 @@ def _draw(data: bytes, min_side: int, limits: Limits, turns: ExitStack) -> Image
 def _take_turn(size: tuple[int, int], turns: ExitStack) -> None:
     """Let one thread at a time hold a large picture: a WebP of 64 megapixels takes 1 GB."""
     if size[0] * size[1] > _LARGE_PIXELS:
-        turns.enter_context(_ONE_LARGE)
+        turns.enter_context(ONE_LARGE.turn())
         turns.callback(_give_memory_back)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
+
+from models.turns import ONE_LARGE, Watch, start_watch
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-#: How often the clock is looked at while nothing ends.
-_GLANCE_SECONDS = 0.5
+#: The watches are looked at no more often.
+_GLANCE_SECONDS = 0.05
 
 
 class PatientThreads:
-    """A pool whose `map` gives up on what takes longer than `seconds`.
+    """A pool whose `map` gives up on what takes longer than `seconds`, without waits for a turn.
 
     A thread cannot be ended: what was given up goes on in `stuck` threads, and whoever owns the
     process should let it end soon. Work that waited behind them goes on in fresh threads.
@@ -30,33 +31,34 @@ class PatientThreads:
         self, work: Callable[[Item], Outcome], items: Sequence[Item]
     ) -> list[Outcome | TimeoutError]:
         """Do the work on each item; return the outcomes in order, TimeoutError for a late one."""
-        begun: dict[int, float] = {}
+        begun: dict[int, Watch] = {}
 
         def timed(place: int) -> Outcome | TimeoutError:
-            begun[place] = time.monotonic()
+            begun[place] = start_watch()
             return work(items[place])
 
         futures = [self._pool.submit(timed, place) for place in range(len(items))]
-        for place in range(len(items)):
-            while not _is_done(futures[place]):
-                now = time.monotonic()
-                late = {
-                    other
-                    for other, start in list(begun.items())
-                    if not futures[other].done() and now - start > self._seconds
-                }
-                if late:
-                    self._give_up(late, futures, timed)
+        while left := [place for place, future in enumerate(futures) if not future.done()]:
+            taken = {place: begun[place].seconds() for place in left if place in begun}
+            late = {place for place, seconds in taken.items() if seconds > self._seconds}
+            if late:
+                self._give_up({place: begun[place] for place in late}, futures, timed)
+                continue
+            # What begins meanwhile is not late before the first of those that are under way.
+            rest = self._seconds - max(taken.values(), default=0.0)
+            wait([futures[place] for place in left], max(rest, _GLANCE_SECONDS))
         return [future.result() for future in futures]
 
     def _give_up(
         self,
-        late: set[int],
+        late: dict[int, Watch],
         futures: list[Future[Outcome | TimeoutError]],
         timed: Callable[[int], Outcome | TimeoutError],
     ) -> None:
         """Leave the stuck threads behind; what had not begun is handed to a new pool."""
         self.stuck += len(late)
+        for watch in late.values():
+            ONE_LARGE.give_up(watch)
         self._pool.shutdown(wait=False)
         self._pool = ThreadPoolExecutor(self._size, "decode")
         for place, future in enumerate(futures):
@@ -65,12 +67,3 @@ class PatientThreads:
                 futures[place].set_result(TimeoutError(f"took longer than {self._seconds:g} s"))
             elif future.cancel():
                 futures[place] = self._pool.submit(timed, place)
-
-
-def _is_done(future: Future[Outcome]) -> bool:
-    """Wait a moment for a future; whether it has ended, in whichever way."""
-    try:
-        future.exception(timeout=_GLANCE_SECONDS)
-    except TimeoutError:
-        return future.done()
-    return True

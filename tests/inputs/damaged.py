@@ -156,6 +156,8 @@ def _part_bombs() -> Iterator[Case]:
     header = progressive[last : last + 2 + int.from_bytes(progressive[last + 2 : last + 4])]
     sequential = save(big, "JPEG", quality=30)
     first = sequential.index(b"\xff\xda")
+    profile = b"a\0\0" + zlib.compress(bytes(1_000_000))
+    exif = b"\xff\xe1" + struct.pack(">H", 1500) + b"Exif\0\0" + bytes(1492)
     one = b"\xff\xda" + struct.pack(">HB", 8, 1) + bytes([1, 0, 0, 63, 0])
     for name, data in {
         # Minutes and hours: all pixels are gone over for each scan of ten bytes.
@@ -163,7 +165,9 @@ def _part_bombs() -> Iterator[Case]:
         "scans-sequential.jpg": sequential[:first] + one * 20_000 + sequential[first:],
         "comments.jpg": small[:2] + b"\xff\xfe\0\2" * 500_000 + small[2:],
         "app-segments.jpg": small[:2] + b"\xff\xe1\0\2" * 500_000 + small[2:],
+        "exif-segments.jpg": small[:2] + exif * 12_000 + small[2:],
         "chunks.png": png(10, 10, 8, 0, grey, chunk(b"abCd", b"") * 500_000),
+        "profiles.png": png(10, 10, 8, 0, grey, chunk(b"iCCP", profile) * 20_000),
         "texts.png": png(10, 10, 8, 0, grey, chunk(b"tEXt", b"a\0b") * 200_000),
         "tiles.tif": tiff(1000, 1000, 1, 1, 1_000_000),
         "runs.bmp": run_length_bmp(4000, 1000, b"\x01\x05" * 4_000_000),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from models.bombs import MOST_SCANS, count_scans, has_one_scan, webp_size
 from models.pictures import decode
 from tests.conftest import SAMPLES
 from tests.inputs.damaged import bombs
-from tests.unit.drawn import MARKS, four_corners, noise, png, save
+from tests.unit.drawn import MARKS, chunk, four_corners, noise, png, save
 
 pytestmark = MARKS
 
@@ -60,14 +62,17 @@ def test_the_canvas_of_a_webp_is_read_from_its_head(options: dict[str, object]) 
     assert webp_size(b"RIFF\0\0\0\0WEBPVP8 " + bytes(100)) == (0, 0)
 
 
-def test_a_png_in_small_pieces_is_no_bomb() -> None:
-    """Some programs write pixels in pieces of 4 kB."""
-    whole = save(noise(1200, 1000), "PNG", compress_level=0)
-    assert len(whole) > 3_000_000
-    old = pictures.MeteredFile(whole)
-    picture = Image.open(old)
-    picture.load()
-    assert picture.size == (1200, 1000)
+@pytest.mark.parametrize(("side", "piece"), [(1550, 512), (3100, 512), (3100, 1024)])
+def test_a_png_in_small_pieces_is_no_bomb(side: int, piece: int) -> None:
+    """7 and 29 MB of pixels in pieces as small as programs write them."""
+    whole = save(noise(side, side), "PNG", compress_level=0)
+    picture = Image.open(io.BytesIO(whole))
+    rows = b"".join(b"\0" + row.tobytes() for row in np.asarray(picture))
+    packed = zlib.compress(rows, 0)
+    pieces = [chunk(b"IDAT", packed[i : i + piece]) for i in range(0, len(packed), piece)]
+    data = whole[:33] + b"".join(pieces) + chunk(b"IEND", b"")
+    assert len(pieces) > 14_000
+    assert decode(data, side).tobytes() == picture.tobytes()
 
 
 def test_of_large_pictures_one_is_decoded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from errors import PermanentError, TransientError
+from models.turns import ONE_LARGE
+from tests.conftest import wait_until
 from worker.failures import describe, one_line
 from worker.patience import PatientThreads
 
@@ -51,6 +53,77 @@ def test_what_hangs_is_given_up_and_what_waited_behind_it_is_done(hold: threadin
     assert threads.stuck == 3
     assert threads.map(lambda number: number, [7, 8]) == [7, 8]
     hold.set()
+
+
+@pytest.mark.timeout(30)
+def test_one_that_hangs_with_the_turn_costs_the_others_nothing(hold: threading.Event) -> None:
+    """Three wait behind it with their threads, two have none yet."""
+    threads = PatientThreads(4, 0.3)
+
+    def work(number: int) -> int:
+        with ONE_LARGE.turn():
+            if number == 0:
+                hold.wait(20)
+        return number
+
+    first, *others = threads.map(work, range(6))
+    assert isinstance(first, TimeoutError)
+    assert others == [1, 2, 3, 4, 5]
+    assert threads.stuck == 1
+    hold.set()
+
+
+@pytest.mark.timeout(30)
+def test_waiting_for_the_turn_is_no_work() -> None:
+    threads = PatientThreads(8, 0.5)
+
+    def work(number: int) -> int:
+        with ONE_LARGE.turn(), ONE_LARGE.turn():
+            time.sleep(0.2)
+        return number
+
+    assert threads.map(work, range(8)) == list(range(8))
+    assert threads.stuck == 0
+
+
+@pytest.mark.timeout(30)
+def test_who_was_given_up_takes_no_turn_any_more(hold: threading.Event) -> None:
+    """Nobody would watch it there."""
+    threads = PatientThreads(2, 0.2)
+    ended: list[BaseException] = []
+
+    def work(number: int) -> int:
+        if number == 0:
+            hold.wait(20)
+        try:
+            with ONE_LARGE.turn():
+                return number
+        except TimeoutError as error:
+            ended.append(error)
+            raise
+
+    first, *others = threads.map(work, range(3))
+    assert isinstance(first, TimeoutError)
+    assert others == [1, 2]
+    hold.set()
+    wait_until(lambda: bool(ended), 10, "the end of the thread that was given up")
+
+
+@pytest.mark.timeout(30)
+def test_many_late_ones_are_noticed_though_some_work_ends_all_the_time() -> None:
+    threads = PatientThreads(8, 0.5)
+    lock = threading.Lock()
+
+    def work(number: int) -> int:
+        with lock:
+            time.sleep(0.2)
+        return number
+
+    start = time.monotonic()
+    found = threads.map(work, range(8))
+    assert time.monotonic() - start < 1
+    late = [one for one in found if isinstance(one, TimeoutError)]
+    assert len(late) == threads.stuck > 3
 
 
 def test_an_error_of_the_work_itself_is_raised() -> None:
