@@ -17,7 +17,7 @@ Fault = Callable[[Site, random.Random], None]
 #: A fault that wants a worker with a batch in hand looks for one so long.
 LOOK_SECONDS = 3.0
 #: Children that were frozen go on so long before their parent does.
-HEAD_START_SECONDS = 2.0
+HEAD_START_SECONDS = 5.0
 
 
 def with_batch(site: Site, chance: random.Random) -> Part | None:

@@ -58,8 +58,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
                 run_campaign,
                 tmp_path_factory.mktemp(off),
                 seed=1,
-                seconds=12,
-                uploads=60,
+                # A freeze takes ten seconds, and must meet a worker with a batch in hand.
+                seconds=45 if off == "fence" else 12,
+                uploads=250 if off == "fence" else 60,
                 off=off,
                 only=[fault],
                 drain_seconds=2.5 * LEASE_SECONDS,
