@@ -142,8 +142,9 @@ class Supervisor:
             return
         settings = self._worker_settings
         try:
-            check_broker(settings)
             stalled = find_stall(settings)
+            if stalled:
+                check_broker(settings)
         except HangtagError:  # a server is away: no restart of ours helps
             stalled = None
         if stalled is None:
