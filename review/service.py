@@ -93,9 +93,10 @@ class ReviewService:
                     )
                 return None
             token = secrets.token_urlsafe(32)
+            if not insert_session(session, hash_token(token), operator.name, self.session_hours):
+                return None  # the account was closed while its password was checked
             own = own_keys(limits)
             forgive_attempts(session, own, [one.key for one in limits if one.key not in own])
-            insert_session(session, hash_token(token), operator.name, self.session_hours)
             insert_entry(session, "login", operator.name, address=visitor.address)
         with transaction(self.engine) as session:
             forget_kept(session)

@@ -28,6 +28,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples" / "pictures"
 TEMPLATE = "hangtag_template"
 PREFIX = "hangtag-tests-"
+#: Modules whose tests start workers and wait for what they do.
+WAITING = frozenset(
+    f"test_{name}"
+    for name in (
+        "backfill", "health", "limits", "missing_weights", "readme", "up", "upgrade", "worker",
+    )
+)  # fmt: skip
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is loaded: threads that wait for each other lose more than their share.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What the caller has set for a running Hangtag must not reach the tests.
 for name in [n for n in os.environ if n.startswith("HANGTAG_")]:
@@ -43,6 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix=PREFIX)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several runners (`-n`): one has all tests that wait for workers, the others file by file.
+
+    Beside each other those tests would measure what the machine is busy with.
+    """
+    for item in items:
+        waits = item.path.parent.name == "faults" or item.path.stem in WAITING
+        item.add_marker(pytest.mark.xdist_group("waiting" if waits else str(item.path)))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -20,7 +20,7 @@ def too_slow(late: TimeoutError) -> TransientError:
 def describe(error: Exception) -> tuple[str | None, str]:
     """Return the dead letter's code (None: try again) and one line on what happened."""
     if isinstance(error, MemoryError):
-        return None, one_line("the process ran out of memory (HANGTAG_CHILD_MEMORY_MB)")
+        return None, one_line("out of memory; HANGTAG_CHILD_MEMORY_MB may limit it")
     if isinstance(error, PermanentError):
         return error.code, one_line(str(error))
     if isinstance(error, HangtagError):

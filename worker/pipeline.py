@@ -36,6 +36,10 @@ from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
 
+#: How much of the lease loading may take before no further picture is begun: what has begun, the
+#: network and the previews need the rest.
+_SHARE_OF_LEASE = 1 / 3
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -56,7 +60,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Unbegun:
-    """An upload that was claimed before the worker was told to stop, and not looked at yet."""
+    """An upload that was claimed and not looked at: there was no time left."""
 
     claim: Claim
 
@@ -90,6 +94,7 @@ class Pipeline:
         self._load_predictor = load_predictor
         self._predictor: Predictor | None = None
         self._generation = 0
+        self._begin_until = 0.0
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -103,12 +108,15 @@ class Pipeline:
         return self._threads.stuck
 
     def run_batch(self, backfill: bool) -> BatchReport:
-        """Take one batch the whole way; told to stop, hand back at once what has not begun.
+        """Take one batch the whole way; hand back at once what it has no time to begin.
 
+        That is what is left when the worker is told to stop, or when large pictures have taken
+        their share of the lease.
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
         """
         predictor = self.current_predictor()
+        self._begin_until = time.monotonic() + _SHARE_OF_LEASE * self._settings.lease_seconds
         claims = self._claim(backfill)
         if not claims:
             return BatchReport()
@@ -181,7 +189,7 @@ class Pipeline:
             return return_claims(session, claims)
 
     def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
-        if self._is_stopping():
+        if self._is_stopping() or time.monotonic() > self._begin_until:
             return Unbegun(claim)
         card = self.loaded.card
         try:

@@ -13,7 +13,7 @@ from db.settings import DatabaseSettings
 from errors import UsageError
 from models.pictures import MAX_BYTES, MAX_PIXELS, Limits
 
-#: A process that predicts batches of 32 has some 430 MiB before it sees a large picture.
+#: A process that predicts batches of 32 has set aside some 430 MiB before a large picture comes.
 LEAST_MEMORY_MB = 640
 
 

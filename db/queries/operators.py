@@ -78,16 +78,18 @@ def update_operator(
 # Sessions of the console -------------------------------------------------------------------
 
 
-def insert_session(session: Session, token_hash: str, name: str, hours: float) -> None:
-    """Begin an operator's session; those that ran out go."""
+def insert_session(session: Session, token_hash: str, name: str, hours: float) -> bool:
+    """Begin the session of an operator who is active still; those that ran out go."""
     session.execute(text("DELETE FROM hangtag_data.console_sessions WHERE expires_at < now()"))
-    session.execute(
+    row = session.execute(
         text(
             "INSERT INTO hangtag_data.console_sessions (token_hash, operator, expires_at) "
-            "VALUES (:token_hash, :name, now() + make_interval(secs => :seconds))"
+            "SELECT :token_hash, name, now() + make_interval(secs => :seconds) "
+            "FROM hangtag_data.operators WHERE name = :name AND active RETURNING operator"
         ),
         {"token_hash": token_hash, "name": name, "seconds": hours * 3600},
-    )
+    ).first()
+    return row is not None
 
 
 def get_session_operator(session: Session, token_hash: str) -> Operator | None:

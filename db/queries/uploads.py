@@ -153,8 +153,7 @@ def mark_finished(session: Session, outcomes: Sequence[tuple[Claim, str]]) -> se
             """
         ),
         {
-            "ids": [str(claim.id) for claim, _ in outcomes],
-            "attempts": [claim.attempt for claim, _ in outcomes],
+            **_fences([claim for claim, _ in outcomes]),
             "statuses": [status for _, status in outcomes],
         },
     )
@@ -194,12 +193,7 @@ def mark_pending(
             RETURNING u.id
             """
         ),
-        {
-            "ids": [str(claim.id) for claim in claims],
-            "attempts": [claim.attempt for claim in claims],
-            "error": error,
-            "delay": delay_seconds,
-        },
+        {**_fences(claims), "error": error, "delay": delay_seconds},
     )
     return len(result.all())
 
@@ -217,12 +211,16 @@ def return_claims(session: Session, claims: Sequence[Claim]) -> int:
             RETURNING u.id
             """
         ),
-        {
-            "ids": [str(claim.id) for claim in claims],
-            "attempts": [claim.attempt for claim in claims],
-        },
+        _fences(claims),
     )
     return len(result.all())
+
+
+def _fences(claims: Sequence[Claim]) -> dict[str, list[Any]]:
+    return {
+        "ids": [str(claim.id) for claim in claims],
+        "attempts": [claim.attempt for claim in claims],
+    }
 
 
 @dataclass(frozen=True)

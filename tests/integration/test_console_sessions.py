@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
-from db.passwords import hash_password
+from db.passwords import hash_password, verify_password
 from db.queries.operators import update_operator, upsert_password
 from db.session import transaction
 from review.app import create_app
@@ -57,6 +57,21 @@ def test_an_account_that_is_opened_again_has_no_session_of_before(
     assert log_in(ada).status_code == 303
     with transaction(owner) as session:
         upsert_password(session, "ada", hash_password("another passphrase"))
+    assert scalar(owner, "SELECT count(*) FROM hangtag_data.console_sessions") == 0
+
+
+def test_an_account_that_is_closed_during_its_log_in_gets_no_session(
+    client: TestClient, owner: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened again later, it must not have one of before."""
+
+    def close_and_verify(password: str, hashed: str | None) -> bool:
+        with transaction(owner) as session:
+            update_operator(session, "ada", active=False)
+        return verify_password(password, hashed)
+
+    monkeypatch.setattr("review.service.verify_password", close_and_verify)
+    assert log_in(client).status_code == 401
     assert scalar(owner, "SELECT count(*) FROM hangtag_data.console_sessions") == 0
 
 

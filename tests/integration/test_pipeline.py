@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -240,6 +241,38 @@ def test_numbers_that_are_none_fail_their_upload_alone(
     assert "not finite, or its vector has no length" in str(failed.error)
     [(vectors,)] = run_sql(settings.require_url(), "SELECT count(*) FROM hangtag.image_embeddings")
     assert vectors == 2
+
+
+def test_what_a_slow_batch_has_no_time_to_begin_goes_back_and_counts_as_no_try(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Large pictures take seconds: a lease must not end in the middle of their batch."""
+    read = PictureStore.read
+
+    def read_slowly(store: PictureStore, uri: str) -> bytes:
+        time.sleep(0.4)
+        return read(store, uri)
+
+    uri = store_of(settings).put(SAMPLES / GOOD[0]).uri
+    with transaction(engine) as session:
+        insert_uploads(session, [uri] * 10, "test", [str(number) for number in range(10)])
+    monkeypatch.setattr(PictureStore, "read", read_slowly)
+    own = settings.model_copy(update={"lease_seconds": 3.0, "decode_threads": 2})
+    slow = Pipeline(engine, own, "slow", lambda _version: predictor)
+    slow.current_predictor()
+    report = slow.run_batch(backfill=True)
+    assert report.claimed == 10
+    assert 2 <= report.written <= 6
+    assert report.handed_back == 10 - report.written
+    rows = run_sql(
+        settings.require_url(),
+        "SELECT attempt - attempts_before FROM hangtag_data.uploads WHERE status = 'pending'",
+    )
+    assert rows == [(0,)] * report.handed_back
+    assert slow.run_batch(backfill=True).written >= 2
 
 
 def test_a_result_that_the_database_refuses_costs_its_neighbours_nothing(

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.check_advisories import judge
+from tests.check_advisories import UNREACHABLE, judge
 from tests.conftest import ROOT
 
 LOCKS = ("base", "heif", "train", "test", "image")
@@ -131,8 +131,9 @@ KNOWN = (
 @pytest.mark.parametrize(
     ("report", "said", "code", "words"),
     [
-        ("", "ERROR: could not connect", 0, "not reachable, nothing was audited"),
-        ("", "", 0, "not reachable"),
+        ("", f"ERROR: no\n\n{UNREACHABLE[1]}. Try -s osv", 0, "not reachable, nothing was audited"),
+        ("", "ERROR: the hashes of amqp are missing", 1, "failed (ERROR: the hashes"),
+        ("", "", 1, "the audit failed"),
         (f'{{"dependencies": [{SKIPPED}]}}', "", 0, "none of 1 packages was audited"),
         (f'{{"dependencies": [{CLEAN}, {SKIPPED}]}}', "", 0, "1 of 2 packages audited, 0 known"),
         (f'{{"dependencies": [{CLEAN}, {KNOWN}]}}', "", 1, "amqp 5: PYSEC-1 (fixed in 6)"),

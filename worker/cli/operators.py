@@ -175,7 +175,8 @@ def unlock(
         prefixes = account_prefixes(name) + (["address:"] if all_addresses else [])
         keys = [f"address:{network_of(address)}"] if address else []
         delete_attempts(session, prefixes, keys)
-        insert_entry(session, "operator_unlocked", None, subject=name)
+        lifted = "all" if all_addresses else address
+        insert_entry(session, "operator_unlocked", None, subject=name, address=lifted)
         waiting = list_waiting_addresses(session)
     print_json({"operator": name, "unlocked": True, "addresses_that_wait": waiting})
 
