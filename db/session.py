@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -71,6 +71,11 @@ def transaction(engine: Engine) -> Iterator[Session]:
         raise TransientError("the database is busy: no connection became free") from error
     except DBAPIError as error:
         raise translate(error) from error
+
+
+def limit_statements(session: Session, seconds: float) -> None:
+    """Let a statement of this transaction take so long at most; then TransientError, `busy`."""
+    session.execute(text(f"SET LOCAL statement_timeout = {int(1000 * seconds)}"))
 
 
 def translate(error: DBAPIError) -> HangtagError | DBAPIError:

@@ -12,11 +12,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 import redis
 from sqlalchemy import Engine
+from xdist.scheduler import LoadScopeScheduling
 
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.session import make_engine
@@ -36,10 +38,6 @@ WAITING = frozenset(
     )
 )  # fmt: skip
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Before torch is loaded: threads that wait for each other lose more than their share.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 # What the caller has set for a running Hangtag must not reach the tests.
 for name in [n for n in os.environ if n.startswith("HANGTAG_")]:
     del os.environ[name]
@@ -56,14 +54,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = tempfile.mkdtemp(prefix=PREFIX)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several runners (`-n`): one has all tests that wait for workers, the others file by file.
+class TwoStreams(LoadScopeScheduling):
+    """One runner has all tests that wait for workers, the others what is left, file by file.
 
     Beside each other those tests would measure what the machine is busy with.
     """
-    for item in items:
-        waits = item.path.parent.name == "faults" or item.path.stem in WAITING
-        item.add_marker(pytest.mark.xdist_group("waiting" if waits else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.partition("::")[0])
+        waits = file.parent.name == "faults" or file.stem in WAITING
+        return "waiting" if waits else str(file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Share tests out between several runners (`-n`)."""
+    return TwoStreams(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -85,6 +90,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Block sockets: all of them in unit tests, all but this machine's elsewhere."""
     from pytest_socket import disable_socket, socket_allow_hosts
 
+    if "PYTEST_XDIST_WORKER" in os.environ and (torch := sys.modules.get("torch")):
+        torch.set_num_threads(1)  # threads that wait for each other lose more than their share
     if "unit" in Path(item.path).parts:
         disable_socket()
     else:

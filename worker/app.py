@@ -24,6 +24,9 @@ def make_app(settings: WorkerSettings) -> Celery:
         # A message is a doorbell; the row decides. Late acks make a ring outlive its worker.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # A database that takes a statement and never answers ends the task by its time limit; an
+        # upload that only this message knows would be gone with it.
+        task_acks_on_timeout=False,
         task_time_limit=settings.lease_seconds,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -41,6 +44,8 @@ def make_app(settings: WorkerSettings) -> Celery:
             "health_check_interval": 25,
             "retry_on_timeout": True,
             "visibility_timeout": 300,
+            # A dead worker's messages are looked for each ten seconds, not each hundred.
+            "unacked_restore_throttle": 1,
             # Fresh uploads before the back catalogue, in the order of `task_queues`.
             "queue_order_strategy": "priority",
         },

@@ -36,9 +36,10 @@ from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
 
-#: How much of the lease loading may take before no further picture is begun: what has begun, the
-#: network and the previews need the rest.
-_SHARE_OF_LEASE = 1 / 3
+#: How much of the lease may be over before no further picture, or preview, is begun: what has
+#: begun needs the rest.
+_LOADING_SHARE = 1 / 3
+_PREVIEW_SHARE = 3 / 4
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Unbegun:
-    """An upload that was claimed and not looked at: there was no time left."""
+    """An upload that was claimed, and there is no time left for it."""
 
     claim: Claim
 
@@ -94,7 +95,7 @@ class Pipeline:
         self._load_predictor = load_predictor
         self._predictor: Predictor | None = None
         self._generation = 0
-        self._begin_until = 0.0
+        self._began = 0.0
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -116,7 +117,7 @@ class Pipeline:
         lease runs out.
         """
         predictor = self.current_predictor()
-        self._begin_until = time.monotonic() + _SHARE_OF_LEASE * self._settings.lease_seconds
+        self._began = time.monotonic()
         claims = self._claim(backfill)
         if not claims:
             return BatchReport()
@@ -135,6 +136,7 @@ class Pipeline:
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
         failed += [one for one in predicted if isinstance(one, Failed)]
+        handed_back += self._hand_back([o.claim for o in predicted if isinstance(o, Unbegun)])
         done = [
             (one.claim, result)
             for one, result in zip(loaded, predicted, strict=True)
@@ -189,7 +191,7 @@ class Pipeline:
             return return_claims(session, claims)
 
     def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
-        if self._is_stopping() or time.monotonic() > self._begin_until:
+        if self._is_stopping() or self._is_over(_LOADING_SHARE):
             return Unbegun(claim)
         card = self.loaded.card
         try:
@@ -199,6 +201,9 @@ class Pipeline:
         except Exception as error:  # one picture's trouble must not touch its neighbours
             return Failed(claim, error)
 
+    def _is_over(self, share: float) -> bool:
+        return time.monotonic() - self._began > share * self._settings.lease_seconds
+
     @property
     def loaded(self) -> Predictor:
         """The predictor of this batch; `current_predictor` comes first."""
@@ -206,7 +211,9 @@ class Pipeline:
             raise TransientError("no model is loaded")
         return self._predictor
 
-    def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
+    def _predict(
+        self, predictor: Predictor, loaded: Sequence[Loaded]
+    ) -> list[Result | Failed | Unbegun]:
         predictions = predictor.predict([one.pixels for one in loaded])
         pairs = list(zip(loaded, predictions, strict=True))
         return [
@@ -214,14 +221,14 @@ class Pipeline:
             for one, result in zip(loaded, self._threads.map(self._result, pairs), strict=True)
         ]
 
-    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed:
+    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed | Unbegun:
         one, prediction = pair
         try:
             return self._route(one, prediction)
         except Exception as error:  # a preview that cannot be drawn concerns this picture alone
             return Failed(one.claim, error)
 
-    def _route(self, one: Loaded, prediction: Prediction) -> Result:
+    def _route(self, one: Loaded, prediction: Prediction) -> Result | Unbegun:
         prediction.require_finite()
         card = self.loaded.card
         way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
@@ -231,6 +238,8 @@ class Pipeline:
         }
         preview = None
         if way.decision == REVIEW:
+            if self._is_over(_PREVIEW_SHARE):
+                return Unbegun(one.claim)
             preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
         label, confidence = prediction.tags["article_type"]
         return Result(

@@ -10,6 +10,8 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import NoReturn
 
@@ -19,7 +21,7 @@ from sqlalchemy import Engine
 
 from db.embedded import PR_SET_PDEATHSIG
 from db.queries.uploads import insert_uploads
-from db.session import make_engine, transaction
+from db.session import limit_statements, make_engine, transaction
 from errors import HangtagError, TransientError, UsageError
 from models.card import WEIGHTS
 from models.predictor import Predictor
@@ -64,21 +66,34 @@ def pipeline() -> Pipeline:
 
 def answer(backfill: bool) -> None:
     """Process one batch of a lane; ring again where there may be more."""
+    with _ending_what_is_unfit():
+        try:
+            report = pipeline().run_batch(backfill)
+        except TransientError as error:
+            # The rows are safe; the reaper rings again when there is reason to.
+            log.error("%s", error)
+            return
+        note_progress(settings().progress_file)
+        if report.claimed:
+            lane = "backfill" if backfill else "ingest"
+            ring(_app(), lane, 1, settings().batch_size)
+
+
+@contextmanager
+def _ending_what_is_unfit() -> Iterator[None]:
+    """End this child where it has no memory or threads left, or pictures are stuck in it."""
     try:
-        report = pipeline().run_batch(backfill)
-    except TransientError as error:
-        # The rows are safe; the reaper rings again when there is reason to.
-        log.error("%s", error)
-        return
+        yield
     except MemoryError:
         _end("this process is out of memory (HANGTAG_CHILD_MEMORY_MB)")
-    note_progress(settings().progress_file)
-    if report.claimed:
-        lane = "backfill" if backfill else "ingest"
-        ring(_app(), lane, 1, settings().batch_size)
-    if pipeline().stuck:
-        # Its threads cannot be ended and hold memory, perhaps a core. What they held is written.
-        _end(f"{pipeline().stuck} pictures are stuck in this process")
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        _end(f"this process {error}")  # stuck ones hold what a new one would need
+    finally:
+        if pipeline().stuck:
+            # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.
+            _end(f"{pipeline().stuck} pictures are stuck in this process")
 
 
 def _end(reason: str) -> NoReturn:
@@ -95,10 +110,11 @@ def _end(reason: str) -> NoReturn:
 def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> None:
     """Insert an upload that came by the broker, and ring for it.
 
-    Raises TransientError where the database is away; the task is tried again.
+    Raises TransientError where the database is away or too slow; the task is tried again.
     """
     try:
-        with transaction(engine()) as session:
+        with _ending_what_is_unfit(), transaction(engine()) as session:
+            limit_statements(session, settings().lease_seconds / 2)
             insert_uploads(session, [uri], source, [external_id], priority)
     except UsageError as error:
         given = ", ".join(map(reprlib.repr, (uri, source, external_id, priority)))
@@ -117,7 +133,8 @@ def limit_memory(megabytes: int) -> None:
 
     Then a picture that takes more fails with a MemoryError, where the kernel would kill the
     process or, without a container's limit, whatever else is large. RLIMIT_DATA (Linux 4.7) counts
-    what is written to; RLIMIT_AS would count the files that OpenVINO maps, too.
+    what is set aside to be written, stacks of threads too; RLIMIT_AS would count the files that
+    OpenVINO maps as well.
     """
     if megabytes:
         # One heap for all threads: each would keep, and have counted, what it once needed.

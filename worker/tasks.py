@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from celery import Task, shared_task
-from sqlalchemy.exc import DBAPIError
+import time
+from typing import NoReturn
 
-from errors import TransientError
+from celery import Task, shared_task
+from celery.exceptions import Reject
+from celery.utils.time import get_exponential_backoff_interval
+
 from worker import process
 from worker.app import BACKFILL
+
+#: The wait after the database is back is what a producer feels; a try costs one connection.
+MOST_WAIT_SECONDS = 15
 
 
 @shared_task(name="hangtag.process")
@@ -16,15 +22,7 @@ def process_lane(lane: str) -> None:
     process.answer(backfill=lane == BACKFILL)
 
 
-@shared_task(
-    name="hangtag.ingest",
-    bind=True,
-    autoretry_for=(TransientError, DBAPIError),
-    max_retries=None,
-    retry_backoff=1,
-    # The wait after the database is back is what a producer feels; a try costs one connection.
-    retry_backoff_max=15,
-)
+@shared_task(name="hangtag.ingest", bind=True, max_retries=None)
 def ingest(
     task: Task, uri: str, source: str, external_id: str | None = None, priority: int = 0
 ) -> None:
@@ -35,4 +33,18 @@ def ingest(
     """
     if external_id is None or external_id == "":
         external_id = f"celery:{task.request.id}"
-    process.hand_in(uri, source, external_id, priority)
+    try:
+        process.hand_in(uri, source, external_id, priority)
+    except Exception as error:  # whatever it is, nothing but this message knows the upload
+        _try_later(task, error)
+
+
+def _try_later(task: Task, error: Exception) -> NoReturn:
+    """Put the message off. Raises Retry; Reject where the broker takes no message just now."""
+    wait = get_exponential_backoff_interval(1, task.request.retries, MOST_WAIT_SECONDS, True)
+    try:
+        raise task.retry(exc=error, countdown=wait)
+    except Reject as refused:
+        # Celery would drop the message: it could not be put off, so it stays as it is.
+        time.sleep(wait)
+        raise Reject(refused.reason, requeue=True) from error

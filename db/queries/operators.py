@@ -64,7 +64,16 @@ def upsert_password(session: Session, name: str, password_hash: str) -> None:
 def update_operator(
     session: Session, name: str, role: str | None = None, active: bool | None = None
 ) -> Operator | None:
-    """Change what is not None; return the account, or None where there is none."""
+    """Change what is not None; return the account, or None where there is none.
+
+    Closed or opened again, it has no session: one that began while it was being closed may have
+    been too young for the trigger to see.
+    """
+    if active is not None:
+        session.execute(
+            text("DELETE FROM hangtag_data.console_sessions WHERE operator = :name"),
+            {"name": name},
+        )
     row = session.execute(
         text(
             "UPDATE hangtag_data.operators SET role = coalesce(:role, role), "  # noqa: S608 (constant)

@@ -276,7 +276,10 @@ def _close(session: Session, item_id: int, upload_id: uuid.UUID, item: int) -> N
 
 
 def forget_kept(session: Session) -> None:
-    """Delete what was kept long enough, a little with each decision and log-in."""
+    """Delete what was kept long enough, a little with each decision and log-in.
+
+    What a decision took away goes after its picture: as long as that is there, a lead may reopen.
+    """
     session.execute(
         text(
             """
@@ -293,8 +296,12 @@ def forget_kept(session: Session) -> None:
         text(
             """
             DELETE FROM hangtag_data.withdrawn WHERE review_item_id IN (
-                SELECT review_item_id FROM hangtag_data.withdrawn
-                WHERE kept_until < now() ORDER BY kept_until LIMIT 20 FOR UPDATE SKIP LOCKED)
+                SELECT w.review_item_id FROM hangtag_data.withdrawn AS w
+                JOIN hangtag_data.review_items AS i ON i.id = w.review_item_id
+                WHERE w.kept_until < now() AND NOT EXISTS (
+                    SELECT FROM hangtag_data.previews AS p
+                    WHERE p.upload_id = i.upload_id AND p.item = i.item)
+                ORDER BY w.kept_until LIMIT 20 FOR UPDATE OF w SKIP LOCKED)
             """
         )
     )

@@ -58,6 +58,7 @@ class Outcome:
     refused: int
     faults: Counter[str]
     findings: Findings
+    refused_late: int
     recovery: list[float] = field(default_factory=list)
 
     def row(self) -> dict[str, object]:
@@ -74,6 +75,7 @@ class Outcome:
                 for share in (50, 95, 100)
             },
             "refused": self.refused,
+            "refused_late": self.refused_late,
         }
 
 
@@ -97,9 +99,12 @@ class Watch:
 
     def fault_ended(self) -> None:
         """Note what is open now."""
-        if (open_now := self._ask()) is not None:
+        since = time.monotonic()
+        while (open_now := self._ask()) is None:
+            time.sleep(0.1)  # the time until the database answers counts
+        if open_now:
             with self._lock:
-                self._open.append((time.monotonic(), open_now))
+                self._open.append((since, open_now))
 
     def stop(self) -> None:
         """Look for the last time."""
@@ -175,13 +180,18 @@ def run_campaign(
             time.sleep(chance.uniform(0.5, MOST_BETWEEN))
             name = chance.choice(names)
             say(f"seed {seed}: {name}")
-            FAULTS[name](site, chance)
-            counts[name] += 1
-            watch.fault_ended()
+            if FAULTS[name](site, chance) is not False:
+                counts[name] += 1
+                watch.fault_ended()
         heal(site)
         hands.join(DRAIN_SECONDS)
         stop.set()
         hands.join()
+        if len(producer.ledger.pictures) != uploads:
+            raise RuntimeError(
+                f"seed {seed}: only {len(producer.ledger.pictures)} of {uploads} uploads were "
+                f"acknowledged; see {folder}"
+            )
         drain(site, producer.ledger.pictures, drain_seconds)
         watch.stop()
         with site.connect() as connection:
@@ -193,6 +203,7 @@ def run_campaign(
             producer.ledger.refused,
             counts,
             findings,
+            site.refused_late(),
             watch.seconds,
         )
     finally:
@@ -241,8 +252,15 @@ def hand_in_reference(site: Site, good: list[Picture]) -> None:
     deadline = time.monotonic() + 120
     while unfinished(site):
         if time.monotonic() > deadline:
-            raise SystemExit("nothing is tagged even without faults; see the logs")
+            raise RuntimeError(f"nothing is tagged even without faults; see {site.folder}")
         time.sleep(0.2)
+    whole = _count(
+        site,
+        f"source = '{REFERENCE}' AND status IN ('tagged', 'review') "
+        "AND image_id IN (SELECT image_id FROM hangtag.image_embeddings)",
+    )
+    if whole != len(good):
+        raise RuntimeError(f"{whole} of {len(good)} are tagged without faults; see {site.folder}")
 
 
 def drain(site: Site, acknowledged: dict[str, Picture], seconds: float) -> None:
@@ -335,6 +353,7 @@ def _total(outcomes: list[Outcome]) -> dict[str, object]:
         "seeds": len(outcomes),
         "uploads": sum(one.uploads for one in outcomes),
         "faults": sum(one.faults.total() for one in outcomes),
+        "refused_late": sum(one.refused_late for one in outcomes),
         **{kind: kinds[kind] for kind in ("lost", "doubled", "superseded", "wrong")},
         **{
             f"recovery_{name}_seconds": round(float(np.quantile(recovery, share)), 2)

@@ -15,6 +15,9 @@ AUDIT = """
     CREATE SCHEMA faults;
     CREATE TABLE faults.finals (upload_id uuid, attempt int, status text, at timestamptz);
     CREATE TABLE faults.writes (upload_id uuid, at timestamptz);
+    -- Claims that were ended by an attempt which did not hold them: workers of the harness say in
+    -- faults.attempts, as {upload: attempt}, for which attempts they speak.
+    CREATE TABLE faults.strangers (upload_id uuid, attempt int, held int, status text);
     CREATE FUNCTION faults.note_final() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
         IF NEW.status IN ('tagged', 'review', 'dead') AND (
@@ -22,6 +25,12 @@ AUDIT = """
         ) THEN
             INSERT INTO faults.finals VALUES (NEW.id, NEW.attempt, NEW.status, now());
         END IF;
+        INSERT INTO faults.strangers
+            SELECT NEW.id, CAST(a.value AS int), OLD.attempt, OLD.status
+            FROM jsonb_each_text(CAST(nullif(current_setting('faults.attempts', true), '')
+                                      AS jsonb)) AS a
+            WHERE a.key = CAST(NEW.id AS text)
+                AND (CAST(a.value AS int) <> OLD.attempt OR OLD.status <> 'processing');
         RETURN NULL;
     END $$;
     CREATE FUNCTION faults.note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -55,6 +64,8 @@ UNCLEAR = """
 DIFFERING = """
     WITH results AS (
         SELECT u.id, u.source, u.external_id, u.uri, u.status,
+            (SELECT jsonb_agg(jsonb_build_array(r.reason, r.suggested))
+             FROM hangtag_data.review_items AS r WHERE r.upload_id = u.id) AS review,
             (SELECT jsonb_object_agg(t.attribute, t.label) FROM hangtag_data.tags AS t
              WHERE t.upload_id = u.id) AS tags,
             (SELECT e.embedding FROM hangtag_data.embeddings AS e
@@ -64,6 +75,7 @@ DIFFERING = """
     SELECT a.external_id FROM results AS a JOIN results AS b ON b.uri = a.uri
     WHERE a.source = %s AND b.source = %s AND (
         a.status <> b.status OR a.tags IS DISTINCT FROM b.tags
+        OR a.review IS DISTINCT FROM b.review
         OR a.embedding IS NULL OR (a.embedding <=> b.embedding) > 1e-4
     )
 """
@@ -90,28 +102,31 @@ def check(
 
     lost: acknowledged, and not there or in no final state. doubled: twice there, or not exactly
     one set of tags or one open review item. superseded: more than one final state was written,
-    or results without one. wrong: other tags or another vector than without faults, a good
-    picture dead, a bad one not, or dead with another code or without a reason.
+    or results without one, or a claim was ended by an attempt that did not hold it. wrong: other
+    tags, review or vector than without faults, a good picture dead, a bad one not, or dead with
+    another code or without a reason.
     """
     found = Findings()
     rows = _rows(
         connection,
-        "SELECT external_id, status, error_code, error, lease_until < now() - interval '5 s' "
+        "SELECT external_id, status, error_code, error, CASE "
+        "WHEN lease_until < now() - interval '5 s' THEN ', its lease is over' "
+        "WHEN lease_until > now() + interval '1 h' THEN ', its lease does not end' ELSE '' END "
         "FROM hangtag_data.uploads WHERE source = %s",
         SOURCE,
     )
-    seen: dict[str, tuple[str, str | None, str | None, bool | None]] = {}
-    for external_id, status, code, error, overdue in rows:
+    seen: dict[str, tuple[str, str | None, str | None, str]] = {}
+    for external_id, status, code, error, lease in rows:
         if external_id in seen:
             found.doubled[external_id] = "two uploads"
-        seen[external_id] = (status, code, error, overdue)
+        seen[external_id] = (status, code, error, lease)
     for external_id, picture in acknowledged.items():
         if external_id not in seen:
             found.lost[external_id] = "not there"
             continue
-        status, code, error, overdue = seen[external_id]
+        status, code, error, lease = seen[external_id]
         if status not in ("tagged", "review", "dead"):
-            found.lost[external_id] = f"still {status}{', its lease is over' if overdue else ''}"
+            found.lost[external_id] = f"still {status}{lease}"
         elif (status == "dead") != (picture.code is not None):
             found.wrong[external_id] = f"{status} ({code}: {error}), expected {picture.code}"
         elif status == "dead" and (code != picture.code or not error):
@@ -134,6 +149,13 @@ def check(
     ):
         if external_id not in found.lost:
             found.superseded[external_id] = f"{finals} final states, {writes} results"
+    for external_id, attempt, held, status in _rows(
+        connection,
+        "SELECT u.external_id, s.attempt, s.held, s.status FROM faults.strangers AS s "
+        "JOIN hangtag_data.uploads AS u ON u.id = s.upload_id WHERE u.source = %s",
+        SOURCE,
+    ):
+        found.superseded[external_id] = f"attempt {attempt} ended it, {status} by attempt {held}"
     for (external_id,) in _rows(connection, DIFFERING, SOURCE, REFERENCE):
         found.wrong[external_id] = "other tags or another vector than without faults"
     return found

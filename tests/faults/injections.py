@@ -11,7 +11,8 @@ import redis
 
 from tests.faults.site import LEASE_SECONDS, Part, Site, send
 
-Fault = Callable[[Site, random.Random], None]
+#: Returns False where there was nothing to hurt.
+Fault = Callable[[Site, random.Random], bool | None]
 
 
 #: A fault that wants a worker with a batch in hand looks for one so long.
@@ -33,36 +34,43 @@ def with_batch(site: Site, chance: random.Random) -> Part | None:
     return chance.choice(workers) if workers else None
 
 
-def kill_child(site: Site, chance: random.Random) -> None:
+def kill_child(site: Site, chance: random.Random) -> bool:
     """Kill -9 a worker's child; its parent starts another."""
-    if worker := with_batch(site, chance):
-        for child in site.children(worker):
-            send(child, signal.SIGKILL)
+    worker = with_batch(site, chance)
+    children = site.children(worker) if worker else []
+    for child in children:
+        send(child, signal.SIGKILL)
+    return bool(children)
 
 
-def kill_parent(site: Site, chance: random.Random) -> None:
+def kill_parent(site: Site, chance: random.Random) -> bool:
     """Kill -9 a whole worker: its children die with it."""
-    if workers := site.workers():
-        worker = chance.choice(workers)
-        assert worker.process is not None
-        send(worker.process.pid, signal.SIGKILL)
+    return _send_to_one(site, chance, signal.SIGKILL)
 
 
-def terminate_worker(site: Site, chance: random.Random) -> None:
+def terminate_worker(site: Site, chance: random.Random) -> bool:
     """SIGTERM to a worker, as a deployment sends it."""
-    if workers := site.workers():
-        worker = chance.choice(workers)
-        assert worker.process is not None
-        send(worker.process.pid, signal.SIGTERM)
+    return _send_to_one(site, chance, signal.SIGTERM)
 
 
-def freeze_worker(site: Site, chance: random.Random) -> None:
+def _send_to_one(site: Site, chance: random.Random, sign: signal.Signals) -> bool:
+    workers = site.workers()
+    if not workers:
+        return False
+    worker = chance.choice(workers)
+    assert worker.process is not None
+    send(worker.process.pid, sign)
+    return True
+
+
+def freeze_worker(site: Site, chance: random.Random) -> bool:
     """Stop a worker with its children past its lease, then let it go on."""
     site.slow_store(True)  # so that it has a batch in hand for long enough to be met
     worker = with_batch(site, chance)
     frozen_at = time.monotonic()
     if worker is None or worker.process is None:
-        return
+        site.slow_store(False)
+        return False
     children = site.children(worker)
     for pid in (worker.process.pid, *children):
         send(pid, signal.SIGSTOP)
@@ -74,6 +82,7 @@ def freeze_worker(site: Site, chance: random.Random) -> None:
         send(pid, signal.SIGCONT)
     time.sleep(HEAD_START_SECONDS)
     send(worker.process.pid, signal.SIGCONT)
+    return True
 
 
 def restart_broker(site: Site, chance: random.Random) -> None:
@@ -108,9 +117,9 @@ def hold_broker(site: Site, chance: random.Random) -> None:
 
 
 def hold_database(site: Site, chance: random.Random) -> None:
-    """Swallow what flows to and from the database for some seconds."""
+    """Swallow what flows to and from the database for some seconds, at times past all limits."""
     site.database.hold()
-    time.sleep(chance.uniform(1, 5))
+    time.sleep(chance.choice([chance.uniform(1, 5), LEASE_SECONDS + 3]))
     site.database.release()
 
 

@@ -7,6 +7,7 @@ PROTECTION is `all` or the one that is switched off on purpose, to see that the 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -34,7 +35,9 @@ KILLER = b"whoever reads this is killed"
 #: Messages of a killed parent come back after this long instead of five minutes.
 VISIBILITY_SECONDS = 20
 #: What can be switched off here; the harness itself leaves out the reaper, or the lease.
-PROTECTIONS = ("all", "fence", "late_ack", "reaper", "lease")
+PROTECTIONS = ("all", "fence", "attempt", "late_ack", "reaper", "lease")
+#: Set for a worker that gives up no picture: thawed, it tries to write what it had in hand.
+PATIENT = "FAULTS_PATIENT"
 
 
 def make_store_harmful(flag: Path) -> None:
@@ -88,6 +91,36 @@ def finish_without_fence(session: Session, outcomes: Sequence[tuple[Claim, str]]
     return {claim.id for claim, _ in outcomes}
 
 
+def finish_any_attempt(session: Session, outcomes: Sequence[tuple[Claim, str]]) -> set[uuid.UUID]:
+    """Do what `mark_finished` does for any attempt, as long as one is under way."""
+    done = session.execute(
+        text(
+            "UPDATE hangtag_data.uploads AS u SET status = o.status, finished_at = now(), "
+            "lease_until = NULL, claimed_by = NULL, error = NULL "
+            "FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[])) AS o (id, status) "
+            "WHERE u.id = o.id AND u.status = 'processing' RETURNING u.id"
+        ),
+        {"ids": [str(c.id) for c, _ in outcomes], "statuses": [status for _, status in outcomes]},
+    )
+    return {row.id for row in done}
+
+
+def tell_the_attempt(name: str) -> None:
+    """Let a statement that ends claims say which attempts it speaks for; see `checker.AUDIT`."""
+    end = getattr(worker.pipeline, name)
+
+    def telling(session: Session, claims: Any, *more: Any) -> Any:
+        given = [claims] if isinstance(claims, Claim) else claims
+        held = [one if isinstance(one, Claim) else one[0] for one in given]
+        attempts = json.dumps({str(claim.id): claim.attempt for claim in held})
+        session.execute(
+            text("SELECT set_config('faults.attempts', :attempts, true)"), {"attempts": attempts}
+        )
+        return end(session, claims, *more)
+
+    setattr(worker.pipeline, name, telling)
+
+
 def wait_for_late_pictures() -> None:
     """Give up no picture: what a frozen process had in hand would be failed, and never written."""
     patient = worker.pipeline.PatientThreads
@@ -98,9 +131,14 @@ def prepare(off: str) -> None:
     """Patch this process; its children inherit it."""
     make_store_harmful(Path(os.environ["HANGTAG_STORE"]) / SLOW_FLAG)
     configure(return_messages_soon)
+    if PATIENT in os.environ:
+        wait_for_late_pictures()
     if off == "fence":
         worker.pipeline.mark_finished = finish_without_fence
-        wait_for_late_pictures()
+    if off == "attempt":
+        worker.pipeline.mark_finished = finish_any_attempt
+    for name in ("mark_finished", "mark_dead", "mark_pending", "return_claims"):
+        tell_the_attempt(name)
     if off == "late_ack":
         configure(acknowledge_early)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import redis
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import PRODUCER, WORKER
 from tests.conftest import ROOT
-from tests.faults.launch import SLOW_FLAG
+from tests.faults.launch import PATIENT, SLOW_FLAG
 from tests.faults.proxy import Proxy
 from worker.broker import EmbeddedValkey
 from worker.setup import migrate
@@ -82,7 +84,10 @@ class Site:
         self.broker_url = f"redis://127.0.0.1:{self.broker.port}/0"
         for number in range(self._workers):
             name = f"worker-{number}"
-            self._add(name, ["worker", "--concurrency", "1", "--name", f"{name}@%h"])
+            # One gives up what it had when it was frozen, as the lease demands; the others try to
+            # write it, and must be kept out.
+            more = {PATIENT: "1"} if number or self.off != "all" else {}
+            self._add(name, ["worker", "--concurrency", "1", "--name", f"{name}@%h"], more)
         if self.off != "reaper":
             self._add("reaper", ["reaper"])
         self._watcher.start()
@@ -165,6 +170,15 @@ class Site:
         shutil.copy(picture, target)
         return target.as_uri()
 
+    def refused_late(self) -> int:
+        """Count results that workers tried to write after their claim was another's."""
+        logs = (self.folder / "logs").glob("worker-*.log")
+        return sum(
+            int(number)
+            for log in logs
+            for number in re.findall(r"(\d+) superseded", log.read_text(errors="replace"))
+        )
+
     def slow_store(self, slow: bool) -> None:
         """Make each read of the store take longer, or not."""
         flag = self.store / SLOW_FLAG
@@ -173,7 +187,7 @@ class Site:
         else:
             flag.unlink(missing_ok=True)
 
-    def _add(self, name: str, arguments: list[str]) -> None:
+    def _add(self, name: str, arguments: list[str], more: Mapping[str, str] = {}) -> None:
         lease = 86_400.0 if self.off == "lease" else LEASE_SECONDS
         env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("HANGTAG_")},
@@ -183,6 +197,7 @@ class Site:
             "HANGTAG_BROKER_URL": self.broker_url,
             "HANGTAG_STORE": str(self.store),
             "PYTHONPATH": str(ROOT),
+            **more,
         }
         command = [sys.executable, "-m", "tests.faults.launch", self.off, *arguments]
         part = Part(name, command, env)

@@ -20,7 +20,7 @@ SWITCHED_OFF = {
     "fence": ("freeze_worker", "superseded", "final states"),
     "late_ack": ("kill_while_held", "lost", "not there"),
     "reaper": ("kill_child", "lost", "still processing, its lease is over"),
-    "lease": ("kill_child", "lost", "still processing"),
+    "lease": ("kill_child", "lost", "still processing, its lease does not end"),
 }
 
 

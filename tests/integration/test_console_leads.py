@@ -206,6 +206,20 @@ def test_a_decision_is_reopened_once_and_only_while_its_picture_is_kept(
     assert scalar(owner, "SELECT count(*) FROM hangtag_data.previews") == 1
 
 
+def test_what_a_decision_took_away_is_kept_as_long_as_its_picture(
+    ada: TestClient, lea: TestClient, owner: Engine
+) -> None:
+    """Otherwise a reopened picture would have neither tags nor a vector."""
+    waiting = insert_waiting(owner)
+    ada.get("/")
+    decide(ada, waiting.item_id, action="not_fashion")
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE hangtag_data.withdrawn SET kept_until = now()"))
+    assert log_in(ada).status_code == 303
+    assert reopen(lea, waiting).status_code == 303
+    assert published_tags(owner, waiting.upload_id)
+
+
 def test_what_was_kept_long_enough_goes_with_a_log_in_too(ada: TestClient, owner: Engine) -> None:
     waiting = insert_waiting(owner)
     ada.get("/")
