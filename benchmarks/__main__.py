@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from types import ModuleType
 
 #: A part, and what it tells.
-PARTS: dict[str, str] = {}
+PARTS = {
+    "pipeline": "uploads a second from submit to published, beside the limit and the peers",
+    "latency": "milliseconds from submit to published, idle, loaded, and during a backfill",
+    "model": "the network alone, decoding alone, and the memory of a worker process",
+    "peers": "the workers that people write first, alone",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -128,6 +129,11 @@ def draw(plot: Callable[[Axes], None], file: Path, footnote: str) -> None:
     plot(figure.subplots())
     figure.text(0.99, 0.01, footnote, ha="right", va="bottom", fontsize=6, color="grey")
     figure.savefig(file)
+
+
+def note(line: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(f"{dt.datetime.now().astimezone():%H:%M:%S} {line}", file=sys.stderr, flush=True)
 
 
 def rounded(value: float, digits: int = 3) -> float:
