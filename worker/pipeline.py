@@ -305,8 +305,9 @@ def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:
 
     Drawn anew, so that nothing of the sender's file (metadata, odd bytes) reaches a browser.
     """
-    picture = decode(data, min_side=side, limits=limits)
-    picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    picture = decode(data, min_side=side, limits=limits, longer=True)
+    # Shrinks by less than two, where a wider kernel costs much and shows little.
+    picture.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=1.0)
     picture.info = {}  # Pillow would write a comment or a profile of the sender's
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82)
