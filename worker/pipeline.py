@@ -32,6 +32,7 @@ from worker.failures import describe, too_slow
 from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
+from worker.stages import StageTimes
 from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,8 @@ class Pipeline:
         self._load_predictor = load_predictor
         self._predictor: Predictor | None = None
         self._generation = 0
+        #: Of the batch under way, or the last one.
+        self.times = StageTimes()
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -109,10 +112,13 @@ class Pipeline:
         lease runs out.
         """
         predictor = self.current_predictor()
-        claims = self._claim(backfill)
+        started = time.perf_counter()
+        times = self.times = StageTimes()
+        with times.measure("claim"):
+            claims = self._claim(backfill)
         if not claims:
             return BatchReport()
-        started = time.perf_counter()
+        times.add("queue", sum(claim.waited for claim in claims))
         outcomes = [
             Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
             for claim, one in zip(claims, self._threads.map(self._load, claims), strict=True)
@@ -132,17 +138,18 @@ class Pipeline:
             for one, result in zip(loaded, predicted, strict=True)
             if isinstance(result, Result)
         ]
-        report = replace(
-            self._write(predictor, done, failed), claimed=len(claims), handed_back=handed_back
-        )
+        with times.measure("write"):
+            written = self._write(predictor, done, failed)
+        report = replace(written, claimed=len(claims), handed_back=handed_back)
         log.info(
-            "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms",
+            "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms (%s)",
             report.claimed,
             report.written,
             report.failed,
             report.superseded,
             report.handed_back,
             1000 * (time.perf_counter() - started),
+            times,
         )
         return report
 
@@ -183,11 +190,15 @@ class Pipeline:
     def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
         if self._is_stopping():
             return Unbegun(claim)
-        card = self.loaded.card
+        card, times = self.loaded.card, self.times
         try:
-            data = self._store.read(claim.uri)
-            picture = decode(data, min(card.height, card.width), self._settings.limits)
-            return Loaded(claim, data, to_pixels(picture, card.height, card.width))
+            with times.measure("fetch"):
+                data = self._store.read(claim.uri)
+            with times.measure("decode"):
+                picture = decode(data, min(card.height, card.width), self._settings.limits)
+            with times.measure("resize"):
+                pixels = to_pixels(picture, card.height, card.width)
+            return Loaded(claim, data, pixels)
         except Exception as error:  # one picture's trouble must not touch its neighbours
             return Failed(claim, error)
 
@@ -199,7 +210,8 @@ class Pipeline:
         return self._predictor
 
     def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
-        predictions = predictor.predict([one.pixels for one in loaded])
+        with self.times.measure("predict"):
+            predictions = predictor.predict([one.pixels for one in loaded])
         pairs = list(zip(loaded, predictions, strict=True))
         return [
             Failed(one.claim, too_slow(result)) if isinstance(result, TimeoutError) else result
@@ -223,7 +235,8 @@ class Pipeline:
         }
         preview = None
         if way.decision == REVIEW:
-            preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
+            with self.times.measure("preview"):
+                preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
         label, confidence = prediction.tags["article_type"]
         return Result(
             upload_id=one.claim.id,

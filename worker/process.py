@@ -27,6 +27,7 @@ from worker.bell import lane_of, ring
 from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings, load_settings
+from worker.stages import note_batch
 from worker.stopping import is_stopping
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def answer(backfill: bool) -> None:
         _end("this process is out of memory (HANGTAG_CHILD_MEMORY_MB)")
     note_progress(settings().progress_file)
     if report.claimed:
+        note_batch(report.claimed, pipeline().times)
         lane = "backfill" if backfill else "ingest"
         ring(_app(), lane, 1, settings().batch_size)
     if pipeline().stuck:

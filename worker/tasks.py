@@ -1,13 +1,17 @@
-"""The Celery tasks: decorators and one call each."""
+"""The Celery tasks, and what the parent answers: decorators and one call each."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Task, shared_task
+from celery.worker.control import inspect_command
 from sqlalchemy.exc import DBAPIError
 
 from errors import TransientError
 from worker import process
-from worker.app import BACKFILL
+from worker.app import BACKFILL, METRICS
+from worker.stages import read_totals
 
 
 @shared_task(name="hangtag.process")
@@ -36,3 +40,9 @@ def ingest(
     if external_id is None or external_id == "":
         external_id = f"celery:{task.request.id}"
     process.hand_in(uri, source, external_id, priority)
+
+
+@inspect_command(name=METRICS)
+def metrics(_state: Any) -> dict[str, float]:
+    """Tell what this worker's children have done, and where their time went."""
+    return read_totals()

@@ -28,13 +28,15 @@ class Claim:
     """An upload that this worker holds until its lease runs out; (id, attempt) is the fence.
 
     `tries` counts the attempts since it was handed in or came back from the dead; `attempt`
-    goes on counting, so that no fence is ever valid twice.
+    goes on counting, so that no fence is ever valid twice. `waited` is the seconds since it might
+    have been claimed.
     """
 
     id: uuid.UUID
     attempt: int
     tries: int
     uri: str
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ _CLAIM = text(
     SET status = 'processing', attempt = u.attempt + 1, claimed_by = :worker,
         lease_until = now() + make_interval(secs => :lease_seconds)
     FROM chosen WHERE u.id = chosen.id
-    RETURNING u.id, u.attempt, u.attempt - u.attempts_before AS tries, u.uri
+    RETURNING u.id, u.attempt, u.attempt - u.attempts_before AS tries, u.uri,
+        CAST(extract(epoch FROM now() - u.available_at) AS float) AS waited
     """
 )
 

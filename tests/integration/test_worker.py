@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -92,9 +93,13 @@ def test_a_killed_worker_child_loses_and_doubles_nothing(
 
 
 def test_the_three_ways_in(
-    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+    settings: WorkerSettings,
+    client: Client,
+    start: Start,
+    hangtag: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
 ) -> None:
-    """Python, the Celery task by its name, and SQL: each ends tagged or in review."""
+    """Python, the Celery task by its name, and SQL: each ends tagged or in review, and counts."""
     from worker.storage import PictureStore
 
     store = PictureStore(settings.require_store())
@@ -111,6 +116,9 @@ def test_the_three_ways_in(
     )
     assert sources == [("celery",), ("python",), ("sql",)]
     assert count(settings, "status = 'dead'") == 0
+    answer = json.loads(hangtag("metrics").stdout)
+    assert answer["uploads"] == 3
+    assert all(answer["milliseconds"][stage] > 0 for stage in ("queue", "decode", "write"))
 
 
 def test_submitting_works_without_a_broker_and_the_reaper_catches_up(
