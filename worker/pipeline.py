@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from db.queries.models import get_active_model
+from db.queries.models import ModelVersion, get_active_model
 from db.queries.results import Result, write_results
 from db.queries.uploads import (
     Claim,
@@ -111,11 +112,11 @@ class Pipeline:
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
         """
-        predictor = self.current_predictor()
         started = time.perf_counter()
         times = self.times = StageTimes()
         with times.measure("claim"):
             claims = self._claim(backfill)
+        predictor = self.loaded
         if not claims:
             return BatchReport()
         times.add("queue", sum(claim.waited for claim in claims))
@@ -153,33 +154,38 @@ class Pipeline:
         )
         return report
 
-    def current_predictor(self) -> Predictor:
-        """Return the active model version, loading it where it changed since the last batch.
+    def load_active(self) -> None:
+        """Load the active model version where it is not the one that is loaded.
 
         Raises TransientError where no version is active or its weights are not here.
         """
         with transaction(self._engine) as session:
-            active = get_active_model(session)
-        if active is None:
-            raise TransientError("no model version is active; run `hangtag migrate`")
-        if self._predictor is None or self._predictor.card.version != active.version:
-            try:
-                self._predictor = self._load_predictor(active.version)
-            except HangtagError as error:
-                raise TransientError(f"model {active.version} is active, but {error}") from error
-            self._generation = active.generation
-            log.info("model %s, generation %d", active.version, active.generation)
-        return self._predictor
+            active = _require_active(session)
+        if self._is_loaded(active):
+            return
+        try:
+            self._predictor = self._load_predictor(active.version)
+        except HangtagError as error:
+            raise TransientError(f"model {active.version} is active, but {error}") from error
+        self._generation = active.generation
+        log.info("model %s, generation %d", active.version, active.generation)
+
+    def _is_loaded(self, active: ModelVersion) -> bool:
+        return self._predictor is not None and self._predictor.card.version == active.version
 
     def _claim(self, backfill: bool) -> list[Claim]:
-        with transaction(self._engine) as session:
-            return claim_uploads(
-                session,
-                self._worker,
-                self._settings.batch_size,
-                self._settings.lease_seconds,
-                backfill,
-            )
+        """Claim a batch with the active model at hand; nothing is claimed while one is loaded."""
+        while True:
+            with transaction(self._engine) as session:
+                if self._is_loaded(_require_active(session)):
+                    return claim_uploads(
+                        session,
+                        self._worker,
+                        self._settings.batch_size,
+                        self._settings.lease_seconds,
+                        backfill,
+                    )
+            self.load_active()
 
     def _hand_back(self, claims: Sequence[Claim]) -> int:
         if not claims:
@@ -204,7 +210,7 @@ class Pipeline:
 
     @property
     def loaded(self) -> Predictor:
-        """The predictor of this batch; `current_predictor` comes first."""
+        """The predictor of this batch; `load_active` comes first."""
         if self._predictor is None:
             raise TransientError("no model is loaded")
         return self._predictor
@@ -311,6 +317,13 @@ class Pipeline:
             failed=len(failed),
             superseded=len(outcomes) - len(held),
         )
+
+
+def _require_active(session: Session) -> ModelVersion:
+    active = get_active_model(session)
+    if active is None:
+        raise TransientError("no model version is active; run `hangtag migrate`")
+    return active
 
 
 def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:

@@ -140,6 +140,6 @@ def start_process(**_: object) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
         limit_memory(settings().child_memory_mb)
     try:
-        pipeline().current_predictor()
+        pipeline().load_active()
     except HangtagError as error:
         log.error("%s", error)
