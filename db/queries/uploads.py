@@ -90,11 +90,13 @@ _WALK_THE_INDEX = text(
 )
 
 # A row that was tried before is claimed alone: if it is the one that kills its worker, no
-# neighbour's attempt is spent with it. The first row in line decides which of both it is.
+# neighbour's attempt is spent with it. Fresh rows are claimed without rows of the back catalogue,
+# for which they would wait. The first row in line decides which it is.
 _CLAIM = text(
     """
     WITH line AS (
-        SELECT id, tried, row_number() OVER (ORDER BY priority DESC, available_at, id) AS place
+        SELECT id, tried, priority >= 0 AS fresh,
+            row_number() OVER (ORDER BY priority DESC, available_at, id) AS place
         FROM (
             SELECT id, attempt > attempts_before AS tried, priority, available_at
             FROM hangtag_data.uploads
@@ -104,8 +106,9 @@ _CLAIM = text(
             FOR UPDATE SKIP LOCKED
         ) AS candidates
     ), chosen AS (
-        SELECT line.id FROM line, (SELECT tried FROM line WHERE place = 1) AS head
-        WHERE (head.tried AND line.place = 1) OR NOT (head.tried OR line.tried)
+        SELECT line.id FROM line, (SELECT tried, fresh FROM line WHERE place = 1) AS head
+        WHERE (head.tried AND line.place = 1)
+            OR (NOT (head.tried OR line.tried) AND line.fresh = head.fresh)
     )
     UPDATE hangtag_data.uploads AS u
     SET status = 'processing', attempt = u.attempt + 1, claimed_by = :worker,
