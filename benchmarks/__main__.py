@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import sys
 from collections.abc import Sequence
 from types import ModuleType
+
+from errors import HangtagError
 
 #: A part, and what it tells.
 PARTS = {
@@ -26,8 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     options = make_parser().parse_args(arguments)
-    for name in PARTS if options.part == "all" else [options.part]:
-        module(name).run(options)
+    try:
+        for name in PARTS if options.part == "all" else [options.part]:
+            module(name).run(options)
+    except HangtagError as error:
+        sys.exit(f"bench: {error}")
 
 
 def make_parser() -> argparse.ArgumentParser:

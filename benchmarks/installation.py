@@ -21,6 +21,7 @@ from errors import HangtagError, UsageError
 from worker.app import make_app
 from worker.bell import ring
 from worker.client import Client
+from worker.health import ask_metrics
 from worker.settings import WorkerSettings
 from worker.supervisor import read_environment
 
@@ -115,9 +116,17 @@ class Installation:
 
     def ring(self, lane: str, uploads: int) -> None:
         """Ring for rows that came past every producer."""
-        settings = WorkerSettings(database_url=self.url, broker_url=self.broker_url)
-        with make_app(settings) as app:
-            ring(app, lane, uploads, settings.batch_size)
+        with make_app(self._settings) as app:
+            ring(app, lane, uploads, self._settings.batch_size)
+
+    def totals(self) -> dict[str, float]:
+        """Return what its worker has counted since it began, see `worker.stages`."""
+        [totals] = ask_metrics(self._settings).values()
+        return totals
+
+    @property
+    def _settings(self) -> WorkerSettings:
+        return WorkerSettings(database_url=self.url, broker_url=self.broker_url)
 
     def processes(self, recursive: bool = True) -> list[psutil.Process]:
         """Return its processes, or those alone that `hangtag up` started itself."""

@@ -33,12 +33,12 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Measure the forward pass, decoding, and memory."""
-    repeats = 2 if options.quick else 9
+    repeats, number = (1, 2) if options.quick else (9, 8)
     with tempfile.TemporaryDirectory(prefix="hangtag-bench-") as name:
         folder = Path(name)
         note("making pictures")
         made = {
-            size.name: pictures.make_pictures(options.images, folder / "pictures", size, 8)
+            size.name: pictures.make_pictures(options.images, folder / "pictures", size, number)
             for size in pictures.SIZES.values()
         }
         network = network_rows(repeats)
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         with Installation(folder / "site", 2, folder / "pictures") as site:
             bulk = Submission(site, "bulk")
             for files in made.values():
-                bulk.run(files * (2 if options.quick else 16))
+                bulk.run(files * repeats * 2)
             memory = [own_share(process.pid) for process in site.worker_processes()]
             bulk.close()
     figures: dict[str, object] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,18 @@ from matplotlib.axes import Axes
 
 from benchmarks import pictures, report
 from benchmarks.backlog import cost_by_backlog
-from benchmarks.contestants import BareLoop, Contestant, Submission, ratio, take_turns
+from benchmarks.contestants import (
+    BareLoop,
+    Contestant,
+    Submission,
+    cycle,
+    ratio,
+    take_turns,
+)
 from benchmarks.installation import Installation, count
 from benchmarks.peers import NAMES, SIZES, close_all, plot_rates, rate_rows, start_peers
 from benchmarks.stock import add_stock
+from worker.stages import STAGES
 
 #: Pictures a turn, and how many different ones are made.
 COUNTS = {"1080": 900, "12mp": 240, "webp": 240, "png": 140}
@@ -62,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
                     rows += bench.sizes(made, figures)
                     continue
                 rows += bench.sizes(made, figures, not options.without_peers)
+                rows += bench.stages(made["1080"], figures)
                 rows += bench.backlogs(made["1080"], figures)
                 figures["review_share"] = review_share(site)
 
@@ -111,6 +121,30 @@ class Bench:
             figures |= key_figures(size, processes, rates)
         close_all([limit, bulk, single, backfill, *peers])
         return rows
+
+    def stages(self, files: Sequence[Path], figures: dict[str, object]) -> list[dict[str, object]]:
+        """Say where the workers' time goes, by their own count, in one bulk submission."""
+        bulk = Submission(self._site, "bulk")
+        before = self._site.totals()
+        bulk.run(cycle(files, _scaled(COUNTS["1080"], self._scale)))
+        time.sleep(0.5)  # a batch is counted after it is written
+        after = self._site.totals()
+        bulk.close()
+        uploads = after["uploads"] - before["uploads"]
+        means = {s: report.rounded(1000 * (after[s] - before[s]) / uploads) for s in STAGES}
+        figures["stage_milliseconds"] = means
+        figures["uploads_a_batch"] = report.rounded(
+            uploads / (after["batches"] - before["batches"])
+        )
+        return [
+            {
+                "pictures": "1080",
+                "processes": self._site.workers,
+                "way": f"stage {stage}",
+                "milliseconds_a_row": value,
+            }
+            for stage, value in means.items()
+        ]
 
     def backlogs(
         self, files: Sequence[Path], figures: dict[str, object]
