@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -22,11 +21,19 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
-import psycopg2
+
+from benchmarks.installation import (
+    HANGTAG,
+    Connection,
+    Installation,
+    count,
+    run_sql,
+    wait_for_the_end,
+)
+from benchmarks.report import ROOT
 
 KILLS = 3
-ROOT = Path(__file__).resolve().parent.parent
+FINAL = ("tagged", "review", "dead")
 
 
 def main() -> None:
@@ -48,40 +55,25 @@ def write_pictures(data: Path, folder: Path, count: int) -> Path:
     """Write the first pictures of the data set as JPEG files."""
     folder.mkdir()
     table = pd.read_parquet(data / "fashion_products.parquet", columns=["id", "jpeg"]).head(count)
-    for row in table.itertuples():
-        (folder / f"{row.id}.jpg").write_bytes(row.jpeg)
+    for name, jpeg in zip(table["id"], table["jpeg"], strict=True):
+        (folder / f"{name}.jpg").write_bytes(jpeg)
     return folder
 
 
 def measure(data_dir: Path, pictures: Path, workers: int, kill: bool) -> dict[str, float]:
     """Run one installation over the pictures and count what came out."""
-    hangtag = [sys.executable, "-m", "worker"]
     settings = {"HANGTAG_LEASE_SECONDS": "10"} if kill else {}
-    data_dir.mkdir()
-    with (data_dir / "up.log").open("w+") as log:
-        up = subprocess.Popen(
-            [*hangtag, "up", "--data-dir", str(data_dir), "--workers", str(workers)],
-            cwd=ROOT,
-            env={**os.environ, **settings},
-            stderr=log,
-        )
-    try:
-        while "Hangtag runs in" not in (data_dir / "up.log").read_text():
-            if up.poll() is not None:
-                raise SystemExit((data_dir / "up.log").read_text())
-            time.sleep(0.1)
-        environment = {**os.environ, **environment_of(hangtag, data_dir)}
+    with Installation(data_dir, workers, settings=settings) as site:
         time.sleep(3)  # the workers load the model
-        connection = psycopg2.connect(environment["HANGTAG_DATABASE_URL"])
-        connection.autocommit = True
+        connection = site.connect()
         started = time.monotonic()
         submit = subprocess.Popen(
-            [*hangtag, "submit", str(pictures)],
+            [*HANGTAG, "submit", str(pictures)],
             cwd=ROOT,
-            env=environment,
+            env=site.environment,
             stdout=subprocess.DEVNULL,
         )
-        kills = kill_children(connection, up.pid, times=KILLS) if kill else 0
+        kills = kill_children(connection, site, times=KILLS) if kill else 0
         submit.wait()
         submitted = time.monotonic() - started
         wait_for_the_end(connection)
@@ -92,52 +84,24 @@ def measure(data_dir: Path, pictures: Path, workers: int, kill: bool) -> dict[st
             "kills": kills,
             **outcome(connection, seconds, len(list(pictures.iterdir()))),
         }
-    finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait()
 
 
-def environment_of(hangtag: list[str], data_dir: Path) -> dict[str, str]:
-    """Read what `hangtag env` prints."""
-    printed = subprocess.run(
-        [*hangtag, "env", "--data-dir", str(data_dir)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return dict(word.split("=", 1) for word in shlex.split(printed) if "=" in word)
-
-
-def kill_children(connection: psycopg2.extensions.connection, up: int, times: int) -> int:
+def kill_children(connection: Connection, site: Installation, times: int) -> int:
     """Kill -9 a worker child that holds a batch, several times."""
     done = 0
     deadline = time.monotonic() + 120
     while done < times and time.monotonic() < deadline:
-        held = rows(
+        held = run_sql(
             connection,
             "SELECT DISTINCT claimed_by FROM hangtag_data.uploads WHERE status = 'processing'",
         )
         holders = {int(str(name).rsplit(":", 1)[1]) for (name,) in held}
-        family = {child.pid for child in psutil.Process(up).children(recursive=True)}
+        family = {process.pid for process in site.processes()}
         for pid in sorted(holders & family)[:1]:
             os.kill(pid, signal.SIGKILL)
             done += 1
             time.sleep(1)
     return done
-
-
-def wait_for_the_end(connection: psycopg2.extensions.connection) -> None:
-    """Wait until no upload is pending or processing."""
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        [(open_ones,)] = rows(
-            connection,
-            "SELECT count(*) FROM hangtag.upload_status WHERE status IN ('pending', 'processing')",
-        )
-        if open_ones == 0:
-            return
-        time.sleep(0.1)
 
 
 #: Uploads whose tags were not written by exactly one result: neither a published type nor an
@@ -158,24 +122,20 @@ INCONSISTENT = """
 """
 
 
-def outcome(
-    connection: psycopg2.extensions.connection, seconds: float, expected: int
-) -> dict[str, float]:
+def outcome(connection: Connection, seconds: float, expected: int) -> dict[str, float]:
     """Count final states; `doubled` is rows too many, or tags that two results wrote."""
-    statuses = dict(
-        rows(connection, "SELECT status, count(*) FROM hangtag.upload_status GROUP BY status")
-    )
-    final = sum(statuses.get(name, 0) for name in ("tagged", "review", "dead"))
-    [(uploads, names)] = rows(
-        connection, "SELECT count(*), count(DISTINCT external_id) FROM hangtag.upload_status"
-    )
-    [(inconsistent,)] = rows(connection, INCONSISTENT)
-    [(vectors,)] = rows(connection, "SELECT count(*) FROM hangtag.image_embeddings")
+    statuses = {
+        name: count(connection, f"SELECT count(*) FROM hangtag.upload_status {where}")  # noqa: S608
+        for name, where in {name: f"WHERE status = '{name}'" for name in FINAL}.items()
+    }
+    final = sum(statuses.values())
+    uploads = count(connection, "SELECT count(*) FROM hangtag.upload_status")
+    names = count(connection, "SELECT count(DISTINCT external_id) FROM hangtag.upload_status")
+    inconsistent = count(connection, INCONSISTENT)
+    vectors = count(connection, "SELECT count(*) FROM hangtag.image_embeddings")
     return {
         "uploads_per_second": round(final / seconds, 1),
-        "tagged": statuses.get("tagged", 0),
-        "review": statuses.get("review", 0),
-        "dead": statuses.get("dead", 0),
+        **statuses,
         "lost": expected - min(names, final),
         "doubled": uploads - names + inconsistent,
         "without_vector": expected - vectors,
@@ -184,7 +144,7 @@ def outcome(
     }
 
 
-def wait_for_index(connection: psycopg2.extensions.connection, where: str) -> bool:
+def wait_for_index(connection: Connection, where: str) -> bool:
     """Give autovacuum half a minute to tell the planner how many rows there are."""
     deadline = time.monotonic() + 30
     while not (used := uses_index(connection, where)) and time.monotonic() < deadline:
@@ -192,24 +152,17 @@ def wait_for_index(connection: psycopg2.extensions.connection, where: str) -> bo
     return used
 
 
-def uses_index(connection: psycopg2.extensions.connection, where: str) -> bool:
+def uses_index(connection: Connection, where: str) -> bool:
     """Tell whether the contract's similarity query goes through the HNSW index."""
-    [(vector,)] = rows(
+    [(vector,)] = run_sql(
         connection, "SELECT CAST(embedding AS text) FROM hangtag.image_embeddings LIMIT 1"
     )
-    plan = rows(
+    plan = run_sql(
         connection,
         f"EXPLAIN SELECT image_id FROM hangtag.image_embeddings {where} "  # noqa: S608 (constants)
         f"ORDER BY embedding <=> '{vector}' LIMIT 10",
     )
     return any("_hnsw_idx" in str(line) for (line,) in plan)
-
-
-def rows(connection: psycopg2.extensions.connection, statement: str) -> list[tuple[object, ...]]:
-    """Run a query."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall()
 
 
 if __name__ == "__main__":

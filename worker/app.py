@@ -10,6 +10,8 @@ from worker.settings import WorkerSettings
 INGEST = "ingest"
 BACKFILL = "backfill"
 LANES = (INGEST, BACKFILL)
+#: The question that workers answer with the totals of `worker.stages`.
+METRICS = "hangtag_metrics"
 
 
 def make_app(settings: WorkerSettings) -> Celery:

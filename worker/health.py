@@ -14,13 +14,15 @@ from sqlalchemy import Engine, text
 from db.queries.uploads import get_overdue_seconds, is_anything_held
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
-from worker.app import LANES, make_app
+from worker.app import LANES, METRICS, make_app
 from worker.reaper import REAPER_LOCK
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
+#: So long it is listened who answers: how many workers there are is not known.
+METRICS_SECONDS = 2.0
 #: A sweep may wait for a broker that is away; after this long it hangs.
 SWEEP_SECONDS = 60.0
 #: Between two batches nobody holds a claim for a moment: nobody took any if none did so long.
@@ -145,6 +147,16 @@ def check_worker(settings: WorkerSettings) -> str:
     if stalled := find_stall(settings):
         raise HangtagError(f"{stalled}; restart the worker")
     return f"{', '.join(sorted(answers))}: answers, and no upload waits too long"
+
+
+def ask_metrics(settings: WorkerSettings) -> dict[str, dict[str, float]]:
+    """Return the totals of `worker.stages`, by worker. Raises HangtagError without a broker."""
+    try:
+        control = make_app(settings).control
+        answers = control.broadcast(METRICS, reply=True, timeout=METRICS_SECONDS)
+    except Exception as error:  # whatever the transport raises, the broker is not there
+        raise HangtagError(f"the broker does not answer: {error}") from error
+    return {node: totals for answer in answers or () for node, totals in answer.items()}
 
 
 def find_stall(settings: WorkerSettings) -> str | None:

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from db.queries.models import get_active_model
+from db.queries.models import ModelVersion, get_active_model
 from db.queries.results import Result, write_results
 from db.queries.uploads import (
     Claim,
@@ -32,6 +33,7 @@ from worker.failures import describe, too_slow
 from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
+from worker.stages import StageTimes
 from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ class Pipeline:
         self._predictor: Predictor | None = None
         self._generation = 0
         self._began = 0.0
+        #: Of the batch under way, or the last one.
+        self.times = StageTimes()
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -116,12 +120,14 @@ class Pipeline:
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
         """
-        predictor = self.current_predictor()
-        self._began = time.monotonic()
-        claims = self._claim(backfill)
+        started = time.perf_counter()
+        times = self.times = StageTimes()
+        with times.measure("claim"):
+            claims = self._claim(backfill)
+        predictor = self.loaded
         if not claims:
             return BatchReport()
-        started = time.perf_counter()
+        times.add("queue", sum(claim.waited for claim in claims))
         outcomes = [
             Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
             for claim, one in zip(claims, self._threads.map(self._load, claims), strict=True)
@@ -142,47 +148,54 @@ class Pipeline:
             for one, result in zip(loaded, predicted, strict=True)
             if isinstance(result, Result)
         ]
-        report = replace(
-            self._write(predictor, done, failed), claimed=len(claims), handed_back=handed_back
-        )
+        with times.measure("write"):
+            written = self._write(predictor, done, failed)
+        report = replace(written, claimed=len(claims), handed_back=handed_back)
         log.info(
-            "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms",
+            "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms (%s)",
             report.claimed,
             report.written,
             report.failed,
             report.superseded,
             report.handed_back,
             1000 * (time.perf_counter() - started),
+            times,
         )
         return report
 
-    def current_predictor(self) -> Predictor:
-        """Return the active model version, loading it where it changed since the last batch.
+    def load_active(self) -> None:
+        """Load the active model version where it is not the one that is loaded.
 
         Raises TransientError where no version is active or its weights are not here.
         """
         with transaction(self._engine) as session:
-            active = get_active_model(session)
-        if active is None:
-            raise TransientError("no model version is active; run `hangtag migrate`")
-        if self._predictor is None or self._predictor.card.version != active.version:
-            try:
-                self._predictor = self._load_predictor(active.version)
-            except HangtagError as error:
-                raise TransientError(f"model {active.version} is active, but {error}") from error
-            self._generation = active.generation
-            log.info("model %s, generation %d", active.version, active.generation)
-        return self._predictor
+            active = _require_active(session)
+        if self._is_loaded(active):
+            return
+        try:
+            self._predictor = self._load_predictor(active.version)
+        except HangtagError as error:
+            raise TransientError(f"model {active.version} is active, but {error}") from error
+        self._generation = active.generation
+        log.info("model %s, generation %d", active.version, active.generation)
+
+    def _is_loaded(self, active: ModelVersion) -> bool:
+        return self._predictor is not None and self._predictor.card.version == active.version
 
     def _claim(self, backfill: bool) -> list[Claim]:
-        with transaction(self._engine) as session:
-            return claim_uploads(
-                session,
-                self._worker,
-                self._settings.batch_size,
-                self._settings.lease_seconds,
-                backfill,
-            )
+        """Claim a batch with the active model at hand; nothing is claimed while one is loaded."""
+        while True:
+            with transaction(self._engine) as session:
+                if self._is_loaded(_require_active(session)):
+                    self._began = time.monotonic()
+                    return claim_uploads(
+                        session,
+                        self._worker,
+                        self._settings.batch_size,
+                        self._settings.lease_seconds,
+                        backfill,
+                    )
+            self.load_active()
 
     def _hand_back(self, claims: Sequence[Claim]) -> int:
         if not claims:
@@ -193,11 +206,15 @@ class Pipeline:
     def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
         if self._is_stopping() or self._is_over(_LOADING_SHARE):
             return Unbegun(claim)
-        card = self.loaded.card
+        card, times = self.loaded.card, self.times
         try:
-            data = self._store.read(claim.uri)
-            picture = decode(data, min(card.height, card.width), self._settings.limits)
-            return Loaded(claim, data, to_pixels(picture, card.height, card.width))
+            with times.measure("fetch"):
+                data = self._store.read(claim.uri)
+            with times.measure("decode"):
+                picture = decode(data, min(card.height, card.width), self._settings.limits)
+            with times.measure("resize"):
+                pixels = to_pixels(picture, card.height, card.width)
+            return Loaded(claim, data, pixels)
         except Exception as error:  # one picture's trouble must not touch its neighbours
             return Failed(claim, error)
 
@@ -206,7 +223,7 @@ class Pipeline:
 
     @property
     def loaded(self) -> Predictor:
-        """The predictor of this batch; `current_predictor` comes first."""
+        """The predictor of this batch; `load_active` comes first."""
         if self._predictor is None:
             raise TransientError("no model is loaded")
         return self._predictor
@@ -214,7 +231,8 @@ class Pipeline:
     def _predict(
         self, predictor: Predictor, loaded: Sequence[Loaded]
     ) -> list[Result | Failed | Unbegun]:
-        predictions = predictor.predict([one.pixels for one in loaded])
+        with self.times.measure("predict"):
+            predictions = predictor.predict([one.pixels for one in loaded])
         pairs = list(zip(loaded, predictions, strict=True))
         return [
             Failed(one.claim, too_slow(result)) if isinstance(result, TimeoutError) else result
@@ -240,7 +258,8 @@ class Pipeline:
         if way.decision == REVIEW:
             if self._is_over(_PREVIEW_SHARE):
                 return Unbegun(one.claim)
-            preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
+            with self.times.measure("preview"):
+                preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
         label, confidence = prediction.tags["article_type"]
         return Result(
             upload_id=one.claim.id,
@@ -317,13 +336,21 @@ class Pipeline:
         )
 
 
+def _require_active(session: Session) -> ModelVersion:
+    active = get_active_model(session)
+    if active is None:
+        raise TransientError("no model version is active; run `hangtag migrate`")
+    return active
+
+
 def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:
     """Draw the picture anew for the console: a JPEG whose longer side has at most `side` pixels.
 
     Drawn anew, so that nothing of the sender's file (metadata, odd bytes) reaches a browser.
     """
-    picture = decode(data, min_side=side, limits=limits)
-    picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    picture = decode(data, min_side=side, limits=limits, longer=True)
+    # Shrinks by less than two, where a wider kernel costs much and shows little.
+    picture.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=1.0)
     picture.info = {}  # Pillow would write a comment or a profile of the sender's
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82)

@@ -29,6 +29,7 @@ from worker.bell import lane_of, ring
 from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings, load_settings
+from worker.stages import note_batch
 from worker.stopping import is_stopping
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def answer(backfill: bool) -> None:
             return
         note_progress(settings().progress_file)
         if report.claimed:
+            note_batch(report.claimed, pipeline().times)
             lane = "backfill" if backfill else "ingest"
             ring(_app(), lane, 1, settings().batch_size)
 
@@ -155,6 +157,6 @@ def start_process(**_: object) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
         limit_memory(settings().child_memory_mb)
     try:
-        pipeline().current_predictor()
+        pipeline().load_active()
     except HangtagError as error:
         log.error("%s", error)

@@ -1,16 +1,18 @@
-"""The Celery tasks: decorators and one call each."""
+"""The Celery tasks, and what the parent answers: decorators and one call each."""
 
 from __future__ import annotations
 
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from celery import Task, shared_task
 from celery.exceptions import Reject
 from celery.utils.time import get_exponential_backoff_interval
+from celery.worker.control import inspect_command
 
 from worker import process
-from worker.app import BACKFILL
+from worker.app import BACKFILL, METRICS
+from worker.stages import read_totals
 
 #: The wait after the database is back is what a producer feels; a try costs one connection.
 MOST_WAIT_SECONDS = 15
@@ -48,3 +50,9 @@ def _try_later(task: Task, error: Exception) -> NoReturn:
         # Celery would drop the message: it could not be put off, so it stays as it is.
         time.sleep(wait)
         raise Reject(refused.reason, requeue=True) from error
+
+
+@inspect_command(name=METRICS)
+def metrics(_state: Any) -> dict[str, float]:
+    """Tell what this worker's children have done, and where their time went."""
+    return read_totals()

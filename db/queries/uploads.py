@@ -28,13 +28,15 @@ class Claim:
     """An upload that this worker holds until its lease runs out; (id, attempt) is the fence.
 
     `tries` counts the attempts since it was handed in or came back from the dead; `attempt`
-    goes on counting, so that no fence is ever valid twice.
+    goes on counting, so that no fence is ever valid twice. `waited` is the seconds since it might
+    have been claimed.
     """
 
     id: uuid.UUID
     attempt: int
     tries: int
     uri: str
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ _WALK_THE_INDEX = text(
 )
 
 # A row that was tried before is claimed alone: if it is the one that kills its worker, no
-# neighbour's attempt is spent with it. The first row in line decides which of both it is.
+# neighbour's attempt is spent with it. Fresh rows are claimed without rows of the back catalogue,
+# for which they would wait. The first row in line decides which it is.
 _CLAIM = text(
     """
     WITH line AS (
-        SELECT id, tried, row_number() OVER (ORDER BY priority DESC, available_at, id) AS place
+        SELECT id, tried, priority >= 0 AS fresh,
+            row_number() OVER (ORDER BY priority DESC, available_at, id) AS place
         FROM (
             SELECT id, attempt > attempts_before AS tried, priority, available_at
             FROM hangtag_data.uploads
@@ -102,14 +106,16 @@ _CLAIM = text(
             FOR UPDATE SKIP LOCKED
         ) AS candidates
     ), chosen AS (
-        SELECT line.id FROM line, (SELECT tried FROM line WHERE place = 1) AS head
-        WHERE (head.tried AND line.place = 1) OR NOT (head.tried OR line.tried)
+        SELECT line.id FROM line, (SELECT tried, fresh FROM line WHERE place = 1) AS head
+        WHERE (head.tried AND line.place = 1)
+            OR (NOT (head.tried OR line.tried) AND line.fresh = head.fresh)
     )
     UPDATE hangtag_data.uploads AS u
     SET status = 'processing', attempt = u.attempt + 1, claimed_by = :worker,
         lease_until = now() + make_interval(secs => :lease_seconds)
     FROM chosen WHERE u.id = chosen.id
-    RETURNING u.id, u.attempt, u.attempt - u.attempts_before AS tries, u.uri
+    RETURNING u.id, u.attempt, u.attempt - u.attempts_before AS tries, u.uri,
+        CAST(extract(epoch FROM now() - u.available_at) AS float) AS waited
     """
 )
 

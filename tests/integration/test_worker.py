@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from benchmarks.ingest import INCONSISTENT
 from db.embedded import EmbeddedPostgres
 from tests.conftest import SAMPLES, run_sql, wait_until
 from worker.app import make_app
+from worker.bell import MOST_RINGS
 from worker.client import Client
 from worker.settings import WorkerSettings
 from worker.setup import migrate, register_folder
@@ -92,9 +94,13 @@ def test_a_killed_worker_child_loses_and_doubles_nothing(
 
 
 def test_the_three_ways_in(
-    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+    settings: WorkerSettings,
+    client: Client,
+    start: Start,
+    hangtag: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
 ) -> None:
-    """Python, the Celery task by its name, and SQL: each ends tagged or in review."""
+    """Python, the Celery task by its name, and SQL: each ends tagged or in review, and counts."""
     from worker.storage import PictureStore
 
     store = PictureStore(settings.require_store())
@@ -111,6 +117,9 @@ def test_the_three_ways_in(
     )
     assert sources == [("celery",), ("python",), ("sql",)]
     assert count(settings, "status = 'dead'") == 0
+    answer = json.loads(hangtag("metrics").stdout)
+    assert answer["uploads"] == 3
+    assert all(answer["milliseconds"][stage] > 0 for stage in ("queue", "decode", "write"))
 
 
 def test_submitting_works_without_a_broker_and_the_reaper_catches_up(
@@ -137,6 +146,19 @@ def test_a_flushed_broker_loses_nothing(
     start("worker")
     start("reaper")
     wait_until(lambda: all_final(settings, 40), what="the end of all uploads")
+
+
+def test_rings_that_nobody_heard_are_enough_for_any_number_of_uploads(
+    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
+) -> None:
+    """Each upload handed in alone rings, but not where as many rings wait as start any worker."""
+    [(_, uri, _)] = client.submit_files(pictures(tmp_path / "in", 1), "test")
+    for number in range(80):
+        client.submit(uri, "test", str(number))
+    with make_app(settings).connection_for_read() as connection:
+        assert connection.default_channel.client.llen("ingest") == MOST_RINGS
+    start("worker")
+    wait_until(lambda: all_final(settings, 81), what="the end of all uploads")
 
 
 def test_sigterm_ends_a_worker_after_its_batch(

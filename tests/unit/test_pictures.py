@@ -257,3 +257,10 @@ def test_the_transparent_sample_stands_on_white() -> None:
     assert clear.any()
     assert np.unique(pixels[clear]).tolist() == [255]
     assert pixels[~clear].mean() < 230
+
+
+def test_a_jpeg_may_shrink_until_its_longer_side_is_as_asked() -> None:
+    data = save(Image.new("RGB", (1080, 1440), (9, 99, 9)), "JPEG")
+    assert decode(data, 720).size == (1080, 1440)
+    assert decode(data, 720, longer=True).size == (540, 720)
+    assert decode(data, 730, longer=True).size == (1080, 1440)

@@ -15,11 +15,12 @@ from celery.utils.nodenames import default_nodename, host_format
 from errors import HangtagError, UsageError
 from worker.app import LANES, make_app
 from worker.cli.output import note, print_json
-from worker.health import CHECKS, Progress, begin_progress, check
+from worker.health import CHECKS, Progress, ask_metrics, begin_progress, check
 from worker.reaper import Reaper
 from worker.settings import load_settings
 from worker.setup import migrate as migrate_database
 from worker.setup import missing_weights
+from worker.stages import STAGES
 from worker.supervisor import Supervisor, env_hint, read_environment
 
 DEFAULT_DATA_DIR = Path(".hangtag")
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
     app.command()(worker)
     app.command()(reaper)
     app.command()(health)
+    app.command()(metrics)
 
 
 def up(
@@ -190,6 +192,30 @@ def health(
         print_json({"part": one.part, "healthy": one.healthy, "found": one.found})
     if sick := [f"{one.part}: {one.found}" for one in checks if not one.healthy]:
         raise HangtagError("; ".join(sick))
+
+
+def metrics() -> None:
+    """Tell where the workers' time goes since they began: a JSON line a worker.
+
+    `milliseconds` are means an upload, by stage: its wait for a claim (`queue`), then the work.
+    Reading, decoding and resizing run in threads beside each other.
+
+    Example: hangtag metrics
+    """
+    answers = ask_metrics(load_settings())
+    for node, totals in sorted(answers.items()):
+        uploads = totals["uploads"]
+        means = {s: round(1000 * totals[s] / uploads, 2) if uploads else None for s in STAGES}
+        print_json(
+            {
+                "worker": node,
+                "uploads": int(uploads),
+                "batches": int(totals["batches"]),
+                "milliseconds": means,
+            }
+        )
+    if not answers:
+        raise HangtagError("no worker answered; start one: hangtag worker")
 
 
 def quiet_logs() -> None:
