@@ -262,7 +262,7 @@ def test_what_a_slow_batch_has_no_time_to_begin_goes_back_and_counts_as_no_try(
     monkeypatch.setattr(PictureStore, "read", read_slowly)
     own = settings.model_copy(update={"lease_seconds": 3.0, "decode_threads": 2})
     slow = Pipeline(engine, own, "slow", lambda _version: predictor)
-    slow.current_predictor()
+    slow.load_active()
     report = slow.run_batch(backfill=True)
     assert report.claimed == 10
     assert 2 <= report.written <= 6
