@@ -188,7 +188,7 @@ def key_figures(size: str, processes: int, rates: dict[str, list[float]]) -> dic
 def review_share(site: Installation) -> float:
     """Return how many of the measured uploads went to a person; each has its preview drawn."""
     connection = site.connect()
-    where = "FROM hangtag_data.uploads WHERE source LIKE 'bench-%%'"
+    where = "FROM hangtag_data.uploads WHERE source LIKE 'bench-%'"
     reviewed = count(connection, f"SELECT count(*) {where} AND status = 'review'")
     whole = count(connection, f"SELECT count(*) {where}")
     connection.close()
