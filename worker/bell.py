@@ -6,7 +6,6 @@ import logging
 import math
 
 from celery import Celery
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from worker.app import BACKFILL, INGEST
@@ -25,13 +24,12 @@ def lane_of(priority: int) -> str:
 def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
     """Ring for a number of waiting uploads; false where the broker does not answer.
 
-    That is no error: the rows are safe, and the reaper rings again. Where so many rings wait to be
-    heard that each is answered after this, another would find nothing to do, and is spared.
+    That is no error: the rows are safe, and the reaper rings again.
     """
     rings = min(MOST_RINGS, math.ceil(uploads / batch_size))
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
-            for _ in range(min(rings, MOST_RINGS - count_unheard(producer.connection, lane))):
+            for _ in range(rings):
                 app.send_task(
                     "hangtag.process",
                     args=[lane],
@@ -44,11 +42,3 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
         log.warning("the broker does not answer (%s); the reaper will ring later", error)
         return False
     return True
-
-
-def count_unheard(connection: Connection, lane: str) -> int:
-    """Count a lane's rings that no worker has taken; 0 where the broker does not answer."""
-    try:
-        return int(connection.default_channel.client.llen(lane))
-    except (OperationalError, OSError, *connection.connection_errors):
-        return 0

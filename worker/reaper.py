@@ -9,6 +9,7 @@ import time
 from types import FrameType
 
 from celery import Celery
+from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,7 @@ from db.queries.uploads import count_due, reap_expired
 from db.session import make_engine, transaction
 from errors import TransientError
 from worker.app import make_app
-from worker.bell import MOST_RINGS, count_unheard, ring
+from worker.bell import MOST_RINGS, ring
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Reaper:
         if reaped.returned or reaped.dead:
             log.warning("leases ran out: %d returned, %d dead", reaped.returned, reaped.dead)
         for lane, count in due.items():
-            if count and self._count_unheard(lane) == 0:
+            if count and self._queue_length(lane) == 0:
                 ring(self._app, lane, count, self._settings.batch_size)
 
     def _due(self, session: Session) -> dict[str, int]:
@@ -98,9 +99,13 @@ class Reaper:
                 driver.notifies.clear()
                 return
 
-    def _count_unheard(self, lane: str) -> int:
-        with self._app.connection_for_read() as connection:
-            return count_unheard(connection, lane)
+    def _queue_length(self, lane: str) -> int:
+        """Length of a lane's queue; 0 where the broker does not answer (then ringing is tried)."""
+        try:
+            with self._app.connection_for_read() as connection:
+                return int(connection.default_channel.client.llen(lane))
+        except (BrokerError, OSError, *self._app.connection_for_read().connection_errors):
+            return 0
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True

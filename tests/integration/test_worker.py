@@ -20,7 +20,6 @@ from benchmarks.ingest import INCONSISTENT
 from db.embedded import EmbeddedPostgres
 from tests.conftest import SAMPLES, run_sql, wait_until
 from worker.app import make_app
-from worker.bell import MOST_RINGS
 from worker.client import Client
 from worker.settings import WorkerSettings
 from worker.setup import migrate, register_folder
@@ -146,19 +145,6 @@ def test_a_flushed_broker_loses_nothing(
     start("worker")
     start("reaper")
     wait_until(lambda: all_final(settings, 40), what="the end of all uploads")
-
-
-def test_rings_that_nobody_heard_are_enough_for_any_number_of_uploads(
-    settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
-) -> None:
-    """Each upload handed in alone rings, but not where as many rings wait as start any worker."""
-    [(_, uri, _)] = client.submit_files(pictures(tmp_path / "in", 1), "test")
-    for number in range(80):
-        client.submit(uri, "test", str(number))
-    with make_app(settings).connection_for_read() as connection:
-        assert connection.default_channel.client.llen("ingest") == MOST_RINGS
-    start("worker")
-    wait_until(lambda: all_final(settings, 81), what="the end of all uploads")
 
 
 def test_sigterm_ends_a_worker_after_its_batch(
