@@ -60,11 +60,12 @@ UNCLEAR = """
         OR count(DISTINCT p.created_at) <> 1
         OR count(DISTINCT t.decided_at) = 1 AND min(t.decided_at) <> min(p.created_at)
 """
-#: Tags, decision and vector of the upload and of the reference for the same file.
+#: Tags, decision and vector of the upload and of the reference for the same file. Confidences are
+#: not compared: their fourth digit depends on the batch.
 DIFFERING = """
     WITH results AS (
         SELECT u.id, u.source, u.external_id, u.uri, u.status,
-            (SELECT jsonb_agg(jsonb_build_array(r.reason, r.suggested))
+            (SELECT jsonb_agg(jsonb_build_array(r.reason, r.suggested #> '{0,0}'))
              FROM hangtag_data.review_items AS r WHERE r.upload_id = u.id) AS review,
             (SELECT jsonb_object_agg(t.attribute, t.label) FROM hangtag_data.tags AS t
              WHERE t.upload_id = u.id) AS tags,

@@ -17,7 +17,7 @@ from tests.faults.site import LEASE_SECONDS
 #: Protection that is off, the fault that it is for, and what the checker must find then. What is
 #: lost can not only have been too slow: it is nowhere, or nobody takes it back.
 SWITCHED_OFF = {
-    "fence": ("freeze_worker", "superseded", "final states"),
+    "fence": ("freeze_worker", "superseded", "ended it"),
     "late_ack": ("kill_while_held", "lost", "not there"),
     "reaper": ("kill_child", "lost", "still processing, its lease is over"),
     "lease": ("kill_child", "lost", "still processing, its lease does not end"),
