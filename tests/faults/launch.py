@@ -122,9 +122,10 @@ def tell_the_attempt(name: str) -> None:
 
 
 def wait_for_late_pictures() -> None:
-    """Give up no picture: what a frozen process had in hand would be failed, and never written."""
+    """Give up no picture and hand none back: what was frozen would never be tried to be written."""
     patient = worker.pipeline.PatientThreads
     worker.pipeline.PatientThreads = lambda threads, seconds: patient(threads, 3600)
+    worker.pipeline.Pipeline._is_over = lambda self, share: False
 
 
 def prepare(off: str) -> None:

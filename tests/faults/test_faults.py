@@ -36,15 +36,15 @@ def test_nothing_is_lost_doubled_superseded_or_wrong(tmp_path: Path) -> None:
 
 
 def test_the_command_says_so_in_its_last_line() -> None:
-    """It needs no more than the README says."""
-    command = "./run faults --seed 1 --minutes 0.33 --uploads 120"
+    """So many uploads that some are always under way: recovery is measured on those."""
+    command = "./run faults --seed 1 --minutes 0.33 --uploads 600"
     done = subprocess.run(
         command.split(), cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     total = json.loads(done.stdout.splitlines()[-1])
     assert {kind: total[kind] for kind in ZEROS} == ZEROS
-    assert (total["seeds"], total["uploads"]) == (1, 120)
+    assert (total["seeds"], total["uploads"]) == (1, 600)
     assert total["faults"] > 2
     assert 0 < total["recovery_p95_seconds"] <= total["recovery_max_seconds"]
 
