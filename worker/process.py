@@ -67,23 +67,32 @@ def pipeline() -> Pipeline:
 
 def answer(backfill: bool) -> None:
     """Process one batch of a lane; ring again where there may be more."""
-    with _ending_what_is_unfit():
-        try:
-            report = pipeline().run_batch(backfill)
-        except TransientError as error:
-            # The rows are safe; the reaper rings again when there is reason to.
-            log.error("%s", error)
-            return
-        note_progress(settings().progress_file)
-        if report.claimed:
-            note_batch(report.claimed, pipeline().times)
-            lane = "backfill" if backfill else "ingest"
-            ring(_app(), lane, 1, settings().batch_size)
+    try:
+        with _ending_what_is_unfit():
+            _process_batch(backfill)
+    finally:
+        if pipeline().stuck:
+            # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.
+            _end(f"{pipeline().stuck} pictures are stuck in this process")
+
+
+def _process_batch(backfill: bool) -> None:
+    try:
+        report = pipeline().run_batch(backfill)
+    except TransientError as error:
+        # The rows are safe; the reaper rings again when there is reason to.
+        log.error("%s", error)
+        return
+    note_progress(settings().progress_file)
+    if report.claimed:
+        note_batch(report.claimed, pipeline().times)
+        lane = "backfill" if backfill else "ingest"
+        ring(_app(), lane, 1, settings().batch_size)
 
 
 @contextmanager
 def _ending_what_is_unfit() -> Iterator[None]:
-    """End this child where it has no memory or threads left, or pictures are stuck in it."""
+    """End this child where it has no memory or threads left."""
     try:
         yield
     except MemoryError:
@@ -92,10 +101,6 @@ def _ending_what_is_unfit() -> Iterator[None]:
         if "can't start new thread" not in str(error):
             raise
         _end(f"this process {error}")  # stuck ones hold what a new one would need
-    finally:
-        if pipeline().stuck:
-            # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.
-            _end(f"{pipeline().stuck} pictures are stuck in this process")
 
 
 def _end(reason: str) -> NoReturn:

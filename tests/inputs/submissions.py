@@ -18,6 +18,7 @@ from db.queries.uploads import insert_uploads
 from db.session import transaction
 from errors import HangtagError, UsageError
 from worker import cli, process
+from worker.settings import WorkerSettings
 
 #: Text with every kind of character, lone surrogates and NUL as well.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=60) | st.sampled_from(
@@ -107,7 +108,7 @@ def check_message(engine: Engine, arguments: tuple[Any, Any, Any, Any]) -> None:
         mock.patch.object(process, "engine", lambda: engine),
         mock.patch.object(process, "ring"),
         mock.patch.object(process, "_app"),
-        mock.patch.object(process, "settings"),
+        mock.patch.object(process, "settings", WorkerSettings),
     ):
         process.hand_in(*arguments)
 
