@@ -176,6 +176,11 @@ class Pipeline:
             self._predictor = self._load_predictor(active.version)
         except HangtagError as error:
             raise TransientError(f"model {active.version} is active, but {error}") from error
+        if not self._is_loaded(active):  # `_claim` would load it again for ever
+            raise TransientError(
+                f"model {active.version} is active, but the card in its folder names "
+                f"{self._predictor.card.version}; give the folder that name back"
+            )
         self._generation = active.generation
         log.info("model %s, generation %d", active.version, active.generation)
 

@@ -19,7 +19,7 @@ from db.queries.embeddings import list_similar
 from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, insert_uploads, list_status, reap_expired
 from db.session import transaction
-from errors import PermanentError, UsageError
+from errors import PermanentError, TransientError, UsageError
 from models.pictures import Limits
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels
@@ -241,6 +241,18 @@ def test_numbers_that_are_none_fail_their_upload_alone(
     assert "not finite, or its vector has no length" in str(failed.error)
     [(vectors,)] = run_sql(settings.require_url(), "SELECT count(*) FROM hangtag.image_embeddings")
     assert vectors == 2
+
+
+def test_a_folder_with_another_version_s_card_is_named_and_nothing_is_claimed(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> None:
+    rows = submit(engine, [store_of(settings).put(SAMPLES / GOOD[0]).uri])
+    run_sql(settings.require_url(), "SELECT hangtag_data.register_model('renamed', '{}')")
+    run_sql(settings.require_url(), "SELECT hangtag_data.activate_model('renamed')")
+    renamed = Pipeline(engine, settings, "renamed", lambda _version: predictor)
+    with pytest.raises(TransientError, match="model renamed is active, but the card"):
+        renamed.run_batch(backfill=True)
+    assert states(engine, rows)[0].status == "pending"
 
 
 def test_what_a_slow_batch_has_no_time_to_begin_goes_back_and_counts_as_no_try(
