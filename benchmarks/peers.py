@@ -8,7 +8,6 @@ a picture (`benchmarks.model_server`).
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import signal
 import socket
@@ -205,17 +204,15 @@ def wait_for_server(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def start_peers(site: Installation, folder: Path, processes: int) -> list[Peer]:
-    """Start those whose packages are installed, each with so many processes."""
+    """Start all of them, each with so many processes."""
     run_sql(site.connect(), _TABLE)
-    peers = [Peer(site, folder, "torch", processes, {})]
-    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        print(f"not installed, so not measured: ONNX Runtime ({', '.join(missing)})")
-    else:
-        file = folder / "network.onnx"
-        export_onnx(file)
-        peers.append(Peer(site, folder, "onnx", processes, {ONNX: str(file)}))
-    return [*peers, ServedPeer(site, folder, processes)]
+    file = folder / "network.onnx"
+    export_onnx(file)
+    return [
+        Peer(site, folder, "torch", processes, {}),
+        Peer(site, folder, "onnx", processes, {ONNX: str(file)}),
+        ServedPeer(site, folder, processes),
+    ]
 
 
 def close_all(contestants: Sequence[Contestant]) -> None:
