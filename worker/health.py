@@ -156,7 +156,13 @@ def ask_metrics(settings: WorkerSettings) -> dict[str, dict[str, float]]:
         answers = control.broadcast(METRICS, reply=True, timeout=METRICS_SECONDS)
     except Exception as error:  # whatever the transport raises, the broker is not there
         raise HangtagError(f"the broker does not answer: {error}") from error
-    return {node: totals for answer in answers or () for node, totals in answer.items()}
+    # One that does not know the question, of another release or another program, tells an error.
+    return {
+        node: totals
+        for answer in answers or ()
+        for node, totals in answer.items()
+        if "uploads" in totals
+    }
 
 
 def find_stall(settings: WorkerSettings) -> str | None:

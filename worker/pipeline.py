@@ -122,8 +122,7 @@ class Pipeline:
         """
         started = time.perf_counter()
         times = self.times = StageTimes()
-        with times.measure("claim"):
-            claims = self._claim(backfill)
+        claims = self._claim(backfill)
         predictor = self.loaded
         if not claims:
             return BatchReport()
@@ -142,7 +141,6 @@ class Pipeline:
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
         failed += [one for one in predicted if isinstance(one, Failed)]
-        handed_back += self._hand_back([o.claim for o in predicted if isinstance(o, Unbegun)])
         done = [
             (one.claim, result)
             for one, result in zip(loaded, predicted, strict=True)
@@ -173,15 +171,16 @@ class Pipeline:
         if self._is_loaded(active):
             return
         try:
-            self._predictor = self._load_predictor(active.version)
+            predictor = self._load_predictor(active.version)
         except HangtagError as error:
             raise TransientError(f"model {active.version} is active, but {error}") from error
-        if not self._is_loaded(active):  # `_claim` would load it again for ever
+        if predictor.card.version != active.version:
             raise TransientError(
                 f"model {active.version} is active, but the card in its folder names "
-                f"{self._predictor.card.version}; give the folder that name back"
+                f"{predictor.card.version}; give the folder that name back"
             )
-        self._generation = active.generation
+        # Both or neither: a network beside another's generation would file its vectors wrongly.
+        self._predictor, self._generation = predictor, active.generation
         log.info("model %s, generation %d", active.version, active.generation)
 
     def _is_loaded(self, active: ModelVersion) -> bool:
@@ -190,9 +189,10 @@ class Pipeline:
     def _claim(self, backfill: bool) -> list[Claim]:
         """Claim a batch with the active model at hand; nothing is claimed while one is loaded."""
         while True:
-            with transaction(self._engine) as session:
+            # The lease counts from the transaction's begin, whatever it then has to wait for.
+            self._began = time.monotonic()
+            with self.times.measure("claim"), transaction(self._engine) as session:
                 if self._is_loaded(_require_active(session)):
-                    self._began = time.monotonic()
                     return claim_uploads(
                         session,
                         self._worker,
@@ -205,8 +205,12 @@ class Pipeline:
     def _hand_back(self, claims: Sequence[Claim]) -> int:
         if not claims:
             return 0
-        with transaction(self._engine) as session:
-            return return_claims(session, claims)
+        try:
+            with transaction(self._engine) as session:
+                return return_claims(session, claims)
+        except TransientError as error:  # their neighbours' work is done and wants to be written
+            log.error("%d uploads wait for their lease to run out: %s", len(claims), error)
+            return 0
 
     def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
         if self._is_stopping() or self._is_over(_LOADING_SHARE):
@@ -233,9 +237,7 @@ class Pipeline:
             raise TransientError("no model is loaded")
         return self._predictor
 
-    def _predict(
-        self, predictor: Predictor, loaded: Sequence[Loaded]
-    ) -> list[Result | Failed | Unbegun]:
+    def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
         with self.times.measure("predict"):
             predictions = predictor.predict([one.pixels for one in loaded])
         pairs = list(zip(loaded, predictions, strict=True))
@@ -244,14 +246,14 @@ class Pipeline:
             for one, result in zip(loaded, self._threads.map(self._result, pairs), strict=True)
         ]
 
-    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed | Unbegun:
+    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed:
         one, prediction = pair
         try:
             return self._route(one, prediction)
         except Exception as error:  # a preview that cannot be drawn concerns this picture alone
             return Failed(one.claim, error)
 
-    def _route(self, one: Loaded, prediction: Prediction) -> Result | Unbegun:
+    def _route(self, one: Loaded, prediction: Prediction) -> Result:
         prediction.require_finite()
         card = self.loaded.card
         way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
@@ -261,8 +263,8 @@ class Pipeline:
         }
         preview = None
         if way.decision == REVIEW:
-            if self._is_over(_PREVIEW_SHARE):
-                return Unbegun(one.claim)
+            if self._is_over(_PREVIEW_SHARE):  # a try: what was begun must come to an end
+                raise TransientError("the lease was nearly over before its preview was drawn")
             with self.times.measure("preview"):
                 preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
         label, confidence = prediction.tags["article_type"]

@@ -246,13 +246,65 @@ def test_numbers_that_are_none_fail_their_upload_alone(
 def test_a_folder_with_another_version_s_card_is_named_and_nothing_is_claimed(
     engine: Engine, settings: WorkerSettings, predictor: Predictor
 ) -> None:
+    url, shipped = settings.require_url(), predictor.card.version
     rows = submit(engine, [store_of(settings).put(SAMPLES / GOOD[0]).uri])
-    run_sql(settings.require_url(), "SELECT hangtag_data.register_model('renamed', '{}')")
-    run_sql(settings.require_url(), "SELECT hangtag_data.activate_model('renamed')")
+    run_sql(url, "SELECT hangtag_data.register_model('renamed', '{}')")
+    run_sql(url, "SELECT hangtag_data.activate_model('renamed')")
     renamed = Pipeline(engine, settings, "renamed", lambda _version: predictor)
     with pytest.raises(TransientError, match="model renamed is active, but the card"):
         renamed.run_batch(backfill=True)
     assert states(engine, rows)[0].status == "pending"
+    # Back to the version whose network was seen in the wrong folder: its own generation.
+    run_sql(url, f"SELECT hangtag_data.activate_model('{shipped}')")
+    assert renamed.run_batch(backfill=True).written == 1
+    [(found,)] = run_sql(url, "SELECT count(*) FROM hangtag.image_embeddings")
+    assert found == 1
+
+
+def test_a_preview_that_there_is_no_time_for_costs_a_try(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> None:
+    """Handed back as no try it would be fetched and predicted for ever, and never decided."""
+
+    class LatePipeline(Pipeline):
+        def _predict(self, *arguments: Any) -> Any:
+            self._began -= self._settings.lease_seconds
+            return super()._predict(*arguments)
+
+    rows = submit(engine, [store_of(settings).put(SAMPLES / GOOD[0]).uri])
+    unsure = replace(
+        predictor.card,
+        thresholds={d: dict.fromkeys(r, 2.0) for d, r in predictor.card.thresholds.items()},
+    )
+    late = LatePipeline(
+        engine, settings, "late", lambda _version: Predictor(unsure, predictor._backend)
+    )
+    assert late.run_batch(backfill=True).failed == 1
+    [found] = states(engine, rows)
+    assert found.status == "pending"
+    assert "before its preview was drawn" in str(found.error)
+    [(tries,)] = run_sql(
+        settings.require_url(), "SELECT attempt - attempts_before FROM hangtag_data.uploads"
+    )
+    assert tries == 1
+
+
+def test_a_hand_back_that_fails_costs_what_is_done_nothing(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> int:
+        raise TransientError("the database is away")
+
+    monkeypatch.setattr("worker.pipeline.return_claims", refuse)
+    stops = iter([False, True, True])
+    submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
+    own = settings.model_copy(update={"decode_threads": 1})
+    stopping = Pipeline(engine, own, "stops", lambda _version: predictor, lambda: next(stops))
+    report = stopping.run_batch(backfill=True)
+    assert (report.claimed, report.written, report.handed_back) == (3, 1, 0)
 
 
 def test_what_a_slow_batch_has_no_time_to_begin_goes_back_and_counts_as_no_try(

@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -92,6 +94,28 @@ def test_a_killed_worker_child_loses_and_doubles_nothing(
     assert embedded == 300
 
 
+@contextmanager
+def stranger(settings: WorkerSettings) -> Iterator[None]:
+    """Answer over the broker like a program that knows none of our questions."""
+    app, done = make_app(settings), threading.Event()
+    with app.connection_for_read() as connection:
+        node = app.control.mailbox.Node("a-stranger@here", channel=connection.channel())
+        node.listen(callback=node.handle_message)
+
+        def answer() -> None:
+            while not done.is_set():
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
 def test_the_three_ways_in(
     settings: WorkerSettings,
     client: Client,
@@ -116,7 +140,9 @@ def test_the_three_ways_in(
     )
     assert sources == [("celery",), ("python",), ("sql",)]
     assert count(settings, "status = 'dead'") == 0
-    answer = json.loads(hangtag("metrics").stdout)
+    # A program of another kind, or a worker of another release, does not know the question.
+    with stranger(settings):
+        answer = json.loads(hangtag("metrics").stdout)
     assert answer["uploads"] == 3
     assert all(answer["milliseconds"][stage] > 0 for stage in ("queue", "decode", "write"))
 
