@@ -159,7 +159,7 @@ def run_campaign(
     loses = seed % 2 == 0 if only is None else bool(LOSE_MESSAGES & set(only))
     names = [name for name in only or FAULTS if loses or name not in LOSE_MESSAGES]
     ways = ways or [way for way in WAYS if way != "task" or not loses]
-    site = Site(folder, off=off)
+    site = Site(folder, off=off, slow_hand_in=list(ways) == ["task"])
     counts: Counter[str] = Counter()
     try:
         site.start()

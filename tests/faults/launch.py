@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 import worker.cli.services
 import worker.pipeline
+import worker.process
 import worker.storage
 from db.queries.uploads import Claim
 from worker.cli import main
@@ -38,6 +39,9 @@ VISIBILITY_SECONDS = 20
 PROTECTIONS = ("all", "fence", "attempt", "late_ack", "reaper", "lease")
 #: Set for a worker that gives up no picture: thawed, it tries to write what it had in hand.
 PATIENT = "FAULTS_PATIENT"
+#: Set for a worker that takes `SLOW_SECONDS` longer over each message that hands in an upload, so
+#: that a kill finds one in its hand.
+SLOW_HAND_IN = "FAULTS_SLOW_HAND_IN"
 
 
 def make_store_harmful(flag: Path) -> None:
@@ -128,12 +132,25 @@ def wait_for_late_pictures() -> None:
     worker.pipeline.Pipeline._is_over = lambda self, share: False
 
 
+def hand_in_slowly() -> None:
+    """Take longer over messages that hand in uploads."""
+    hand_in = worker.process.hand_in
+
+    def slowly(*upload: Any) -> None:
+        time.sleep(SLOW_SECONDS)
+        hand_in(*upload)
+
+    worker.process.hand_in = slowly
+
+
 def prepare(off: str) -> None:
     """Patch this process; its children inherit it."""
     make_store_harmful(Path(os.environ["HANGTAG_STORE"]) / SLOW_FLAG)
     configure(return_messages_soon)
     if PATIENT in os.environ:
         wait_for_late_pictures()
+    if SLOW_HAND_IN in os.environ:
+        hand_in_slowly()
     if off == "fence":
         worker.pipeline.mark_finished = finish_without_fence
     if off == "attempt":

@@ -22,7 +22,7 @@ import redis
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import PRODUCER, WORKER
 from tests.conftest import ROOT
-from tests.faults.launch import PATIENT, SLOW_FLAG
+from tests.faults.launch import PATIENT, SLOW_FLAG, SLOW_HAND_IN
 from tests.faults.proxy import Proxy
 from worker.broker import EmbeddedValkey
 from worker.setup import migrate
@@ -56,7 +56,9 @@ class Part:
 class Site:
     """Servers and processes in one folder. `off` is the protection switched off, see `launch`."""
 
-    def __init__(self, folder: Path, workers: int = 2, off: str = "all") -> None:
+    def __init__(
+        self, folder: Path, workers: int = 2, off: str = "all", slow_hand_in: bool = False
+    ) -> None:
         self.folder = folder
         self.store = folder / "store"
         self.postgres = EmbeddedPostgres(folder)
@@ -67,6 +69,7 @@ class Site:
         #: Held by whoever restarts a server, so that no other fault meets it half up.
         self.servers = threading.Lock()
         self._workers = workers
+        self._slow_hand_in = slow_hand_in
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -87,6 +90,8 @@ class Site:
             # One gives up what it had when it was frozen, as the lease demands; the others try to
             # write it, and must be kept out.
             more = {PATIENT: "1"} if number or self.off != "all" else {}
+            if self._slow_hand_in:
+                more[SLOW_HAND_IN] = "1"
             self._add(name, ["worker", "--concurrency", "1", "--name", f"{name}@%h"], more)
         if self.off != "reaper":
             self._add("reaper", ["reaper"])

@@ -7,11 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults.campaign import Outcome, run_campaign
+from tests.faults.campaign import DRAIN_SECONDS, Outcome, run_campaign
 from tests.faults.site import LEASE_SECONDS
 
 #: Protection that is off, the fault that it is for, and what the checker must find then. What is
@@ -52,23 +53,34 @@ def test_the_command_says_so_in_its_last_line() -> None:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
     """Campaigns without one protection each, beside each other: they mostly wait."""
-    with ThreadPoolExecutor(len(SWITCHED_OFF)) as threads:
+    wanted: dict[str, dict[str, Any]] = {
+        # A freeze takes ten seconds, and must meet a worker with a batch in hand.
+        off: {"off": off, "only": [fault], "seconds": 12, "uploads": 60}
+        | ({"seconds": 45, "uploads": 250} if off == "fence" else {})
+        # A task that a killed child had in hand is what late acknowledgement is for.
+        | ({"ways": ["task"]} if off == "late_ack" else {})
+        for off, (fault, _, _) in SWITCHED_OFF.items()
+    }
+    wanted["none"] = {**wanted["late_ack"], "off": "all"}
+    with ThreadPoolExecutor(len(wanted)) as threads:
         yield {
-            off: threads.submit(
+            name: threads.submit(
                 run_campaign,
-                tmp_path_factory.mktemp(off),
+                tmp_path_factory.mktemp(name),
                 seed=1,
-                # A freeze takes ten seconds, and must meet a worker with a batch in hand.
-                seconds=45 if off == "fence" else 12,
-                uploads=250 if off == "fence" else 60,
-                off=off,
-                only=[fault],
-                drain_seconds=2.5 * LEASE_SECONDS,
-                # A task that a killed child had in hand is what late acknowledgement is for.
-                ways=["task"] if off == "late_ack" else (),
+                drain_seconds=DRAIN_SECONDS if name == "none" else 2.5 * LEASE_SECONDS,
+                **options,
             )
-            for off, (fault, _, _) in SWITCHED_OFF.items()
+            for name, options in wanted.items()
         }
+
+
+def test_messages_that_killed_children_had_in_hand_come_again(
+    outcomes: dict[str, Future[Outcome]],
+) -> None:
+    outcome = outcomes["none"].result()
+    assert outcome.faults["kill_while_held"] > 2
+    assert outcome.findings.counts() == ZEROS, outcome.findings
 
 
 @pytest.mark.parametrize("off", SWITCHED_OFF)
