@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import UsageError
+from models.card import Card
 
 #: Outputs of a served network by name: logits of each head, `domain` and `embedding`, and
 #: `fashion_similarity` where the version has one.
@@ -36,7 +37,10 @@ class Backend(Protocol):
 
 
 class OpenVinoBackend:
-    """The compiled network on the CPU, fp32 arithmetic unless the settings say otherwise."""
+    """The compiled network on the CPU, in fp32 arithmetic unless bf16 is asked for.
+
+    It gets bf16 where the processor has it (AVX-512 BF16, AMX), for which it is twice as fast.
+    """
 
     def __init__(self, folder: Path, threads: int = 1, precision: str = "f32") -> None:
         openvino = import_openvino()
@@ -44,6 +48,10 @@ class OpenVinoBackend:
         if not path.is_file():
             raise UsageError(f"{path}: no exported network; run `hangtag train` again")
         core = openvino.Core()
+        can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and "BF16" not in can:
+            precision = "f32"
+        self.precision = precision
         self._compiled = core.compile_model(
             core.read_model(path),
             "CPU",
@@ -55,6 +63,11 @@ class OpenVinoBackend:
         )
         self._request = self._compiled.create_infer_request()
         self._names = [output.get_any_name() for output in self._compiled.outputs]
+
+    @classmethod
+    def of(cls, card: Card, threads: int = 1) -> OpenVinoBackend:
+        """Compile a version's network as its temperatures and thresholds were fitted."""
+        return cls(card.folder, threads, card.precision)
 
     def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
         """Run the network on a batch."""

@@ -22,7 +22,8 @@ class Card:
 
     `temperatures[attribute]` divides logits before the softmax; `thresholds[domain][attribute]`
     is the least calibrated confidence at which a tag is published; `fashion["threshold"]` the
-    least fashion score that is not called 'no fashion item'. `raw` is the whole file.
+    least fashion score that is not called 'no fashion item'. `precision` is the arithmetic that
+    temperatures and thresholds were fitted with. `raw` is the whole file.
     """
 
     version: str
@@ -33,6 +34,7 @@ class Card:
     thresholds: Mapping[str, Mapping[str, float]]
     fashion: Mapping[str, float]
     raw: Mapping[str, Any]
+    precision: str = "f32"
 
     @classmethod
     def load(cls, folder: Path) -> Card:
@@ -59,6 +61,7 @@ class Card:
             },
             fashion=raw["fashion"],
             raw=raw,
+            precision=raw.get("precision", "f32"),
         )
 
     def thresholds_for(self, domain: str) -> Mapping[str, float]:

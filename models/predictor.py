@@ -72,7 +72,8 @@ class Predictor:
     @classmethod
     def load_folder(cls, folder: Path, threads: int = 1) -> Predictor:
         """Load the version in a folder."""
-        return cls(Card.load(folder), OpenVinoBackend(folder, threads))
+        card = Card.load(folder)
+        return cls(card, OpenVinoBackend.of(card, threads))
 
     def predict(self, pixels: Sequence[Pixels]) -> list[Prediction]:
         """Predict a batch of uint8 pictures (H, W, 3) of the card's size, in order."""

@@ -122,7 +122,7 @@ def shipped(bench: Bench, row: str) -> Answer:
     """Ask the version that is served, by its exported network."""
     card = bench.card
     pictures = bench.pictures(card.height, card.width)
-    backend, label_set = OpenVinoBackend(card.folder, threads=2), card.labels()
+    backend, label_set = OpenVinoBackend.of(card, threads=2), card.labels()
     targets = pictures.targets(label_set)["article_type"]
     if not (targets[test_rows(pictures)] >= 0).any():
         raise UsageError(f"{card.version} knows the article type of no test picture")

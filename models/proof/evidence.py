@@ -96,7 +96,7 @@ class Evidence:
 
         `progress` gets how many training pictures it was asked about, the longest part.
         """
-        backend = OpenVinoBackend(card.folder, threads=2)
+        backend = OpenVinoBackend.of(card, threads=2)
         products = Answers.collect(card, backend, pictures, pictures.indices("test", "catalogue"))
         if not products.right["article_type"][1].any():
             raise UsageError(

@@ -40,7 +40,7 @@ def with_promise(
     have no labels for stays as it was.
     """
     check_promise(promise)
-    backend = backend or OpenVinoBackend(card.folder, threads=2)
+    backend = backend or OpenVinoBackend.of(card, threads=2)
     label_set = card.labels()
     outputs = {s: infer_all(backend, pictures, pictures.indices(s)) for s in SPLITS}
     coarse = coarse_domains(card.coarse, label_set)

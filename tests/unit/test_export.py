@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from errors import UsageError
-from models.backends import OpenVinoBackend, TorchBackend
+from models.backends import OpenVinoBackend, Outputs, TorchBackend
 from models.card import Card
 from models.data import SPLITS, UNKNOWN, Pictures
 from models.evaluate import evaluate, table
@@ -23,8 +23,16 @@ from models.labels import ATTRIBUTES, DOMAINS, HEAD_ATTRIBUTES, LabelSet
 from models.network import TagNetwork, head_sizes, load_network, to_images
 from models.predictor import Predictor
 from models.train import Stage, TrainSettings, train
+from models.training import export as export_module
 from models.training.acceptance import PHOTO_PROMISES
-from models.training.export import MAX_VERSION_BYTES, export_run, write_card
+from models.training.export import (
+    FITTED_ON,
+    MAX_VERSION_BYTES,
+    choose_precision,
+    export_run,
+    infer_all,
+    write_card,
+)
 from models.training.material import Material
 from tests.unit.tiny import HEIGHT, SETTINGS, TREE, WIDTH
 from worker.routing import route
@@ -95,6 +103,49 @@ def test_two_epochs_teach_more_than_chance(exported: Path, pictures: Pictures) -
     right = np.mean(np.array(kinds) == pictures.labels["article_type"][rows])
     commonest = Counter(pictures.labels["article_type"][rows].tolist()).most_common(1)[0][1]
     assert right > commonest / len(rows) + 0.1
+
+
+def test_bf16_is_served_where_it_was_measured_to_cost_next_to_nothing(
+    exported: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label_set = Card.load(exported).labels()
+    monkeypatch.setattr(export_module, "MOST_LOSS", 1.0)
+    outputs, arithmetic = choose_precision(exported, pictures, label_set)
+    assert arithmetic["precision"] == has_bf16(exported)
+    assert set(outputs) == set(FITTED_ON)
+    monkeypatch.setattr(export_module, "MOST_LOSS", -1.0)
+    outputs, arithmetic = choose_precision(exported, pictures, label_set)
+    assert arithmetic["precision"] == "f32"
+    wanted = infer_all(OpenVinoBackend(exported, 2), pictures, pictures.indices("select"))
+    assert (outputs["select"]["article_type"] == wanted["article_type"]).all()
+
+
+def test_the_loss_by_bf16_is_a_share_of_the_labels(
+    exported: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend whose bf16 names the least likely type is caught, and fp32 is kept."""
+
+    class Blunt(OpenVinoBackend):
+        def __init__(self, folder: Path, threads: int, precision: str) -> None:
+            super().__init__(folder, threads)
+            self.precision = precision
+
+        def infer(self, pixels: NDArray[np.uint8]) -> Outputs:
+            outputs = super().infer(pixels)
+            if self.precision == "bf16":
+                outputs["article_type"] = -outputs["article_type"]
+            return outputs
+
+    monkeypatch.setattr(export_module, "OpenVinoBackend", Blunt)
+    _, arithmetic = choose_precision(exported, pictures, Card.load(exported).labels())
+    assert arithmetic["precision"] == "f32"
+    assert arithmetic["bf16_loss"]["article_type"] > 0.002
+    assert arithmetic["bf16_loss"]["gender"] == 0
+
+
+def has_bf16(folder: Path) -> str:
+    """Return what a request for bf16 comes to on this processor."""
+    return OpenVinoBackend(folder, precision="bf16").precision
 
 
 def test_a_name_that_another_version_has_is_refused(

@@ -113,7 +113,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(recipe, "load_all", lambda *_: (own.pictures, own.card.labels()))
     for module in (evidence_module, promise_module):
-        monkeypatch.setattr(module, "OpenVinoBackend", lambda *_, **__: own)
+        monkeypatch.setattr(module.OpenVinoBackend, "of", lambda *_, **__: own)
 
     def run(*arguments: str) -> Any:
         places = ["--data", str(tmp_path / "data"), "--weights", str(tmp_path / "weights")]

@@ -233,7 +233,7 @@ def test_data_of_which_the_version_knows_no_type_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     world = make_world(tmp_path / "made", count=100)
-    monkeypatch.setattr(evidence_module, "OpenVinoBackend", lambda *_, **__: world)
+    monkeypatch.setattr(evidence_module.OpenVinoBackend, "of", lambda *_, **__: world)
     labels = {**world.pictures.labels, "article_type": np.full(len(world.pictures.ids), "Spoon")}
     with pytest.raises(UsageError, match="knows the article type of no test picture"):
         Evidence.collect(world.card, replace(world.pictures, labels=labels), tmp_path)
