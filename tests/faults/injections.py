@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import redis
 
@@ -17,15 +17,22 @@ Fault = Callable[[Site, random.Random], bool | None]
 
 #: A fault that wants a worker with a batch in hand looks for one so long.
 LOOK_SECONDS = 3.0
+#: Others get so much longer to take over what a frozen worker holds.
+TAKE_OVER_SECONDS = 10.0
 #: Children that were frozen go on so long before their parent does.
 HEAD_START_SECONDS = 5.0
 
 
-def with_batch(site: Site, chance: random.Random) -> Part | None:
-    """Return a worker that holds a batch just now, or any that runs where none does for long."""
+def with_batch(
+    site: Site, chance: random.Random, but: Collection[str] = frozenset()
+) -> Part | None:
+    """Return a worker that holds a batch just now, or any that runs where none does for long.
+
+    Uploads of `but` do not count.
+    """
     deadline = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < deadline:
-        held = site.holders()
+        held = site.holders(but)
         for worker in chance.sample(site.workers(), len(site.workers())):
             if held & set(site.children(worker)):
                 return worker
@@ -65,8 +72,11 @@ def _send_to_one(site: Site, chance: random.Random, sign: signal.Signals) -> boo
 
 def freeze_worker(site: Site, chance: random.Random) -> bool:
     """Stop a worker with its children past its lease, then let it go on."""
-    site.slow_store(True)  # so that it has a batch in hand for long enough to be met
-    worker = with_batch(site, chance)
+    # So that it has a batch in hand for long enough to be met, and before it is written: who is
+    # frozen in the middle of writing holds the rows, and nobody takes them over.
+    before = site.held_by()
+    site.slow_store(True)
+    worker = with_batch(site, chance, before)
     frozen_at = time.monotonic()
     if worker is None or worker.process is None:
         site.slow_store(False)
@@ -75,7 +85,12 @@ def freeze_worker(site: Site, chance: random.Random) -> bool:
     for pid in (worker.process.pid, *children):
         send(pid, signal.SIGSTOP)
     site.slow_store(False)
+    held = site.held_by(children)  # asked while frozen: it does not change by them
     time.sleep(max(0.0, frozen_at + LEASE_SECONDS + chance.uniform(1, 4) - time.monotonic()))
+    # On a busy machine others need longer; what nobody took over would prove nothing.
+    deadline = time.monotonic() + TAKE_OVER_SECONDS
+    while held and not site.is_overtaken(held) and time.monotonic() < deadline:
+        time.sleep(0.1)
     # The children first: their parent ends those that are late, and nobody would see whether
     # what they still write is kept out.
     for pid in children:

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -151,21 +152,45 @@ class Site:
         except psutil.NoSuchProcess:
             return []
 
-    def holders(self) -> set[int]:
-        """Return the process ids that hold a claim; none where the database is away."""
+    def holders(self, but: Collection[str] = frozenset()) -> set[int]:
+        """Return the process ids that hold other uploads; none where the database is away."""
+        return {process for process, one, _ in self._claims() if one not in but}
+
+    def held_by(self, processes: Collection[int] | None = None) -> dict[str, int]:
+        """Return the uploads that processes hold, all by default, each with its attempt."""
+        return {
+            one: attempt
+            for process, one, attempt in self._claims()
+            if processes is None or process in processes
+        }
+
+    def is_overtaken(self, held: Mapping[str, int]) -> bool:
+        """Tell whether another has claimed one of these uploads since."""
+        found = self._ask(
+            "SELECT id::text, attempt FROM hangtag_data.uploads WHERE id = ANY(%s::uuid[])",
+            (list(held),),
+        )
+        return any(attempt > held[one] for one, attempt in found)
+
+    def _claims(self) -> list[tuple[int, str, int]]:
+        found = self._ask(
+            "SELECT claimed_by, id::text, attempt FROM hangtag_data.uploads "
+            "WHERE status = 'processing'"
+        )
+        return [(int(name.rsplit(":", 1)[1]), one, attempt) for name, one, attempt in found]
+
+    def _ask(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; none where the database is away."""
         try:
             connection = self.connect()
         except psycopg2.OperationalError:
-            return set()
+            return []
         try:
             with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT DISTINCT claimed_by FROM hangtag_data.uploads "
-                    "WHERE status = 'processing'"
-                )
-                return {int(name.rsplit(":", 1)[1]) for (name,) in cursor.fetchall()}
+                cursor.execute(query, values)
+                return cursor.fetchall()
         except psycopg2.Error:
-            return set()
+            return []
         finally:
             connection.close()
 
