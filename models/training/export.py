@@ -187,14 +187,14 @@ def choose_precision(
     Returns its outputs there and, for the card, the `precision` with the share of labels that each
     attribute loses by it. It is fp32 where bf16 loses MOST_LOSS of one, or this processor has none.
     """
-    found = {}
+    found: dict[str, dict[str, Outputs]] = {}
     for precision in ("f32", "bf16"):
         backend = OpenVinoBackend(folder, 2, precision)
+        if backend.precision != precision:
+            return found["f32"], {"precision": "f32"}
         found[precision] = {
             split: infer_all(backend, pictures, pictures.indices(split)) for split in FITTED_ON
         }
-        if backend.precision != precision:
-            return found["f32"], {"precision": "f32"}
     targets = pictures.targets(label_set)
     rows = np.concatenate([pictures.indices(split) for split in FITTED_ON])
     losses = {}

@@ -17,10 +17,8 @@ from models.coarse import coarse_domains
 from models.data import Pictures
 from models.predictor import calibrated, choose_labels, domains
 from models.training.acceptance import fit_rules
-from models.training.export import infer_all
+from models.training.export import FITTED_ON, infer_all
 
-#: Splits that choose thresholds and certify them.
-SPLITS = ("select", "certify")
 Rules = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -42,7 +40,7 @@ def with_promise(
     check_promise(promise)
     backend = backend or OpenVinoBackend.of(card, threads=2)
     label_set = card.labels()
-    outputs = {s: infer_all(backend, pictures, pictures.indices(s)) for s in SPLITS}
+    outputs = {s: infer_all(backend, pictures, pictures.indices(s)) for s in FITTED_ON}
     coarse = coarse_domains(card.coarse, label_set)
     chosen = {
         s: choose_labels(
@@ -61,7 +59,7 @@ def _merged(old: Mapping[str, Any], new: Rules) -> Rules:
     rules: Rules = {domain: dict(found) for domain, found in old.items()}
     for domain, found in new.items():
         for attribute, rule in found.items():
-            measured = all(sum(part["total"] for part in rule[s].values()) for s in SPLITS)
+            measured = all(sum(part["total"] for part in rule[s].values()) for s in FITTED_ON)
             if measured or attribute not in rules.get(domain, {}):
                 rules.setdefault(domain, {})[attribute] = rule
     return rules
