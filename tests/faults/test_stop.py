@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -62,3 +63,39 @@ def test_a_stopped_worker_hands_back_what_has_not_begun(
         for process in (second, reaper):
             stop_process(process, signal.SIGTERM, 30)
     assert count(settings, "status = 'dead'") == 0
+
+
+#: The lock is what a handler holds that is interrupted while it sends Celery's signal.
+SECOND_WITHIN_THE_FIRST = """
+import os, signal
+from types import SimpleNamespace
+from celery.apps.worker import install_worker_term_handler
+from celery.signals import worker_shutting_down
+from celery.worker import state
+import worker.tasks
+install_worker_term_handler(SimpleNamespace(hostname="worker"))
+with worker_shutting_down.lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+assert state.should_stop == 0, state.should_stop
+"""
+
+
+def test_a_second_sigterm_within_the_first_hangs_nothing() -> None:
+    """They come so when a supervisor and its group are told at once."""
+    subprocess.run(
+        [sys.executable, "-c", SECOND_WITHIN_THE_FIRST], cwd=ROOT, timeout=60, check=True
+    )
+
+
+def test_an_idle_worker_told_many_times_stops_at_once(
+    settings: WorkerSettings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    worker = spawn([sys.executable, "-m", "worker", "worker"], log, env=environment)
+    try:
+        wait_until(lambda: "ready." in log.read_text(), what="the worker")
+        for _ in range(20):
+            worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    finally:
+        stop_process(worker, signal.SIGKILL, 10)
