@@ -86,7 +86,8 @@ def default_version(weights: Path = WEIGHTS) -> str:
         return path.read_text().strip()
     except FileNotFoundError as error:
         raise UsageError(
-            f"{path}: there is no trained model here; run `hangtag train --data DIR`"
+            f"{path}: there is no trained model here; set HANGTAG_WEIGHTS to a folder that has "
+            "one, unset it for the one that Hangtag ships, or run `hangtag train --data DIR`"
         ) from error
 
 

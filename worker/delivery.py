@@ -24,6 +24,11 @@ log = logging.getLogger(__name__)
 
 #: Where entries of a queue go that are no messages; a person looks, and removes them.
 UNREADABLE = "hangtag_unreadable"
+#: What malformed content leads to, in our hands or in those of Celery, which takes a KeyError for a
+#: lost connection and would receive the same message for ever.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+#: A list that nobody ever fills: to wait for it is to wait for time.
+NEVER = "hangtag_never"
 #: Longest wait for the first queue before all are asked again. What comes to another queue, or with
 #: a priority, to a worker that has nothing to do waits so long at most.
 WAIT_SECONDS = 0.2
@@ -42,7 +47,7 @@ for i = 1, queues do
             local to = properties.delivery_info
             return properties.delivery_tag, to.exchange, to.routing_key
         end)
-        if not ok or type(tag) ~= 'string' or type(exchange) ~= 'string'
+        if not ok or type(tag) ~= 'string' or tag == '' or type(exchange) ~= 'string'
                 or type(routing_key) ~= 'string' then
             redis.call('LPUSH', KEYS[queues + 3], entry)
             return {KEYS[i], entry, ''}
@@ -58,40 +63,91 @@ return false
 """
 
 
-class Channel(redis.Channel):  # type: ignore[misc] # kombu has no types
+class QoS(redis.QoS):  # type: ignore[misc] # kombu has no types
+    """Bookkeeping of what was delivered and is not acknowledged."""
+
+    def append(self, message: virtual.Message, delivery_tag: str) -> None:
+        """Note a message; on the server only where `TAKE` has not done so.
+
+        A server that is full would refuse to write the note again, and the worker would end with
+        the message in hand.
+        """
+        if delivery_tag == self.channel.noted:
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+
+class Channel(redis.Channel):  # type: ignore[misc]
     """The Redis transport's channel, taking by `TAKE` where it would pop by BRPOP.
 
     A script cannot wait. Where the queues were empty, the next command waits for the first queue
     without taking anything: BLMOVE from its end to its end.
     """
 
+    QoS = QoS
+    #: Delivery tag of the message that is being delivered, where the server has noted it.
+    noted: str | None = None
+
+    #: What is answered next is a wait, and not the script.
     _waiting = False
     _found_nothing = False
+    #: The server refused to wait for the queue, as a full one does; the next wait is for time.
+    _refused = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Queues whose consumer acknowledges nothing.
+        self._without_ack: set[str] = set()
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consume a queue; remember whether what it gives will be acknowledged."""
+        (self._without_ack.add if no_ack else self._without_ack.discard)(queue)
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Send the command whose reply `_brpop_read` reads."""
         queues = self._queue_cycle.consume(len(self.active_queues))
-        if not queues:
+        if not queues or not self._is_registered():
             return
         keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
         connection = self.client.connection
         self._in_poll = connection
         self._brpop_sent_at = monotonic()
         self._waiting = self._found_nothing
-        if self._waiting:
-            wait = WAIT_SECONDS if timeout is None else timeout
-            connection.send_command("BLMOVE", keys[0], keys[0], "RIGHT", "RIGHT", wait)
+        if not self._waiting:
+            keys += [self.unacked_key, self.unacked_index_key, UNREADABLE]
+            connection.send_command("EVAL", TAKE, len(keys), *keys, time())
             return
-        keys += [self.unacked_key, self.unacked_index_key, UNREADABLE]
-        connection.send_command("EVAL", TAKE, len(keys), *keys, time())
+        wait = WAIT_SECONDS if timeout is None else timeout
+        if self._refused:
+            connection.send_command("BRPOP", NEVER, wait)
+        else:
+            connection.send_command("BLMOVE", keys[0], keys[0], "RIGHT", "RIGHT", wait)
+
+    def _is_registered(self) -> bool:
+        """Tell whether the poller has the socket that a command would be sent by.
+
+        A connection that was idle for long is checked before it is used, and may connect anew
+        then. Were a command sent by the new socket, the poller would send another when it finds
+        the socket, and every reply would be taken for the one before it.
+        """
+        connection = self.client.connection
+        connection.check_health()
+        poller, known = self.connection.cycle, (self, self.client, "BRPOP")
+        if connection._sock is not None and poller._chan_to_sock.get(known) is connection._sock:
+            return True
+        poller._chan_to_sock.pop(known, None)  # so that the next turn registers it
+        return False
 
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver what was taken, and return true. Raises Empty where there was nothing."""
         waited, self._found_nothing = self._waiting, False
         try:
-            taken = self._read_reply("BLMOVE" if waited else "EVAL", options)
             if waited:
+                self._read_wait(options)
                 raise Empty
+            taken = self._read_reply("EVAL", options)
             self._found_nothing = taken is None
             if taken is None:
                 raise Empty
@@ -100,6 +156,16 @@ class Channel(redis.Channel):  # type: ignore[misc] # kombu has no types
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
+
+    def _read_wait(self, options: dict[str, Any]) -> None:
+        was_refused, self._refused = self._refused, False
+        try:
+            self._read_reply("BRPOP" if was_refused else "BLMOVE", options)
+        except self.ResponseError as error:
+            if was_refused:
+                raise
+            self._refused = True
+            log.debug("the broker does not let us wait for a queue: %s", error)
 
     def _read_reply(self, command: str, options: dict[str, Any]) -> Any:
         connection = self.client.connection
@@ -113,37 +179,56 @@ class Channel(redis.Channel):  # type: ignore[misc] # kombu has no types
     def _deliver(self, key: bytes, entry: bytes, tag: bytes) -> None:
         queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        message = _read_message(entry)
-        if message is not None:
-            self.connection._deliver(message, queue)  # which notes it once more
-            if not tag:  # the server's parser is the stricter one, of lone surrogates for example
-                with self.conn_or_acquire() as client:
-                    client.lrem(UNREADABLE, 1, entry)
-            return
-        log.error(
-            "an entry of the queue %s is no Celery message; it is kept in the list %s",
-            queue,
-            UNREADABLE,
-        )
-        if tag:  # or Python's is, of 0x1F for example
-            with self.conn_or_acquire() as client, client.pipeline() as pipe:
-                pipe.lpush(UNREADABLE, entry)
-                pipe.hdel(self.unacked_key, tag)
-                pipe.zrem(self.unacked_index_key, tag)
-                pipe.execute()
-        raise Empty
+        noted, message = bytes_to_str(tag) or None, None
+        try:
+            message = self._read_message(entry)
+            if noted and queue in self._without_ack:
+                self.qos._remove_from_indices(noted).execute()
+            self.noted = noted
+            self.connection._deliver(message, queue)
+        except MALFORMED as error:
+            log.error(
+                "an entry of the queue %s is no Celery message (%r); it is kept in the list %s",
+                queue,
+                error,
+                UNREADABLE,
+            )
+            self._set_aside(entry, noted, message)
+            raise Empty from error
+        finally:
+            self.noted = None
+        if not noted:  # the server's parser is the stricter one, of lone surrogates for example
+            with self.conn_or_acquire() as client:
+                client.lrem(UNREADABLE, 1, entry)
 
-
-def _read_message(entry: bytes) -> dict[str, Any] | None:
-    """Decode an entry of a queue; None where it is not what kombu puts there."""
-    try:
+    def _read_message(self, entry: bytes) -> dict[str, Any]:
+        """Decode an entry of a queue. Raises whatever its content leads to."""
         message: dict[str, Any] = loads(bytes_to_str(entry))
         properties = message["properties"]
         to = properties["delivery_info"]
-        named = (properties["delivery_tag"], to["exchange"], to["routing_key"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return message if all(isinstance(name, str) for name in named) else None
+        for name in (properties["delivery_tag"], to["exchange"], to["routing_key"]):
+            if not isinstance(name, str):
+                raise TypeError(f"{name!r} is no name")
+        if not properties["delivery_tag"]:
+            raise ValueError("it has no delivery tag")
+        if not isinstance(message["headers"], dict):
+            raise TypeError("the headers are no object")
+        self.Message(message, channel=self)  # which decodes the body
+        return message
+
+    def _set_aside(self, entry: bytes, noted: str | None, message: dict[str, Any] | None) -> None:
+        """Keep an entry in `UNREADABLE`, where `TAKE` has not put it, and be done with it."""
+        delivered = message and message["properties"]["delivery_tag"]
+        try:
+            if noted:
+                with self.conn_or_acquire() as client:
+                    client.lpush(UNREADABLE, entry)
+            if delivered in self.qos._delivered:
+                self.basic_ack(delivered)
+            elif noted:
+                self.qos._remove_from_indices(noted).execute()
+        except self.ResponseError as error:  # it comes again after the visibility timeout
+            log.error("the entry could not be kept there, and stays unacknowledged: %s", error)
 
 
 class Transport(redis.Transport):  # type: ignore[misc]

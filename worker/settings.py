@@ -15,6 +15,8 @@ from models.pictures import MAX_BYTES, MAX_PIXELS, Limits
 
 #: A process that predicts batches of 32 has set aside some 430 MiB before a large picture comes.
 LEAST_MEMORY_MB = 640
+#: What the transport in `worker.delivery` reads.
+BROKER_SCHEMES = ("redis://", "rediss://", "redis+socket://")
 
 
 class WorkerSettings(DatabaseSettings):
@@ -93,6 +95,13 @@ class WorkerSettings(DatabaseSettings):
     def _room_for_the_model(cls, value: int) -> int:
         if 0 < value < LEAST_MEMORY_MB:
             raise ValueError(f"the model alone takes more; write 0 or at least {LEAST_MEMORY_MB}")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_redis(cls, value: str | None) -> str | None:
+        if value and not value.startswith(BROKER_SCHEMES):
+            raise ValueError(f"a URL that begins with {', '.join(BROKER_SCHEMES)} is wanted")
         return value
 
     @property

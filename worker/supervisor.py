@@ -374,5 +374,5 @@ def free_port(wanted: int) -> tuple[int, IO[str]]:
 def _without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string()
-    except ArgumentError:  # whoever connects says what is wrong with it
+    except (ArgumentError, ValueError):  # whoever connects says what is wrong with it
         return "what it names"

@@ -131,6 +131,11 @@ def hold_broker(site: Site, chance: random.Random) -> None:
     site.broker.release()
 
 
+def forget_broker(site: Site, chance: random.Random) -> None:
+    """Swallow what today's connections to the broker carry; new ones work."""
+    site.broker.forget()
+
+
 def hold_database(site: Site, chance: random.Random) -> None:
     """Swallow what flows to and from the database for some seconds, at times past all limits."""
     site.database.hold()
@@ -187,6 +192,7 @@ FAULTS: dict[str, Fault] = {
         flush_broker,
         drop_messages,
         hold_broker,
+        forget_broker,
         hold_database,
         cut_broker,
         cut_database,

@@ -17,6 +17,7 @@ class Proxy:
         self._flow = threading.Event()
         self._flow.set()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._forgotten: set[tuple[socket.socket, socket.socket]] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -29,6 +30,11 @@ class Proxy:
     def release(self) -> None:
         """Forward again, first what came meanwhile."""
         self._flow.set()
+
+    def forget(self) -> None:
+        """Swallow whatever the connections of this moment carry, as a router that forgot them."""
+        with self._lock:
+            self._forgotten |= self._pairs
 
     def cut(self) -> None:
         """Reset all connections that are open."""
@@ -74,9 +80,11 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flow.wait()
-                sink.sendall(data)
+                if pair not in self._forgotten:
+                    sink.sendall(data)
         with self._lock:
             self._pairs.discard(pair)
+            self._forgotten.discard(pair)
         for end in pair:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -104,5 +104,5 @@ def test_an_installation_says_which_servers_are_not_its_own(tmp_path: Path) -> N
     [line] = Supervisor(tmp_path, settings, 1, 8080).not_ours()
     assert "HANGTAG_DATABASE_URL is set: postgresql://me:***@db.example/hangtag is used" in line
     assert "unset HANGTAG_DATABASE_URL" in line
-    odd = WorkerSettings(broker_url="nonsense")
+    odd = WorkerSettings(broker_url="redis://host:port/0")
     assert "HANGTAG_BROKER_URL" in Supervisor(tmp_path, odd, 1, 8080).not_ours()[0]

@@ -23,6 +23,7 @@ from db.embedded import EmbeddedPostgres
 from tests.conftest import SAMPLES, run_sql, wait_until
 from worker.app import make_app
 from worker.client import Client
+from worker.delivery import UNREADABLE
 from worker.settings import WorkerSettings
 from worker.setup import migrate, register_folder
 
@@ -184,6 +185,15 @@ def test_sigterm_ends_a_worker_after_its_batch(
     assert count(settings, "status = 'processing'") == 0
 
 
+#: What a sender that is no Celery might push; the first one Celery takes for a lost connection.
+NO_MESSAGES: tuple[dict[str, object], ...] = (
+    {"headers": {"task": "hangtag.ingest", "lang": "py"}},
+    {"headers": {"task": "hangtag.ingest", "id": "1", "lang": "py"}, "body": "abc"},
+    {"headers": "x"},
+    {"headers": {}, "properties": {}},
+)
+
+
 def test_a_bad_task_message_harms_nobody(
     settings: WorkerSettings, client: Client, start: Start, tmp_path: Path
 ) -> None:
@@ -203,12 +213,19 @@ def test_a_bad_task_message_harms_nobody(
         ["file:///a", "s", "".join(chr(0x4E00 + i * 7919 % 20_000) for i in range(2000))],
     ):
         producer.send_task("hangtag.ingest", args=odd, queue="ingest")
+    with make_app(settings).connection_for_read() as connection:
+        queue = connection.default_channel.client
+        for number, one in enumerate(NO_MESSAGES):
+            to = {"exchange": "", "routing_key": "ingest"}
+            own = {"body_encoding": "base64", "delivery_tag": str(number), "delivery_info": to}
+            queue.lpush("ingest", json.dumps({"body": "W10=", "properties": own, **one}))
     client.submit_files(pictures(tmp_path / "in", 2), source="test")
     start("worker")
     wait_until(lambda: all_final(settings, 2), what="the end of all uploads")
     with make_app(settings).connection_for_read() as connection:
         queue = connection.default_channel.client
         wait_until(lambda: queue.llen("ingest") + queue.hlen("unacked") == 0, what="all acks")
+        assert queue.llen(UNREADABLE) == len(NO_MESSAGES)
     log = (tmp_path / "worker-0.log").read_text()
     assert log.count("was refused: ") == 10
     assert "Retry in" not in log

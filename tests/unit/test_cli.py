@@ -111,6 +111,7 @@ def test_the_short_option_for_help_works_too(arguments: list[str]) -> None:
         (["predict", "samples/pictures/cat.jpg", "--model", "none"], {}, "no such model version"),
         (["dead", "requeue"], {}, "name the IDs to try again, or --all"),
         (["status"], {"HANGTAG_BATCH_SIZE": "many"}, "HANGTAG_BATCH_SIZE: "),
+        (["status"], {"HANGTAG_BROKER_URL": "amqp://localhost"}, "HANGTAG_BROKER_URL: "),
         (["status"], {"HANGTAG_LOG_LEVEL": "loud"}, "HANGTAG_LOG_LEVEL: "),
         (["status"], {"HANGTAG_DATABASE_URL": "nonsense"}, "is not a database URL"),
         (

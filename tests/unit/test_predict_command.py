@@ -167,7 +167,7 @@ def test_the_command_needs_no_settings_and_prints_a_json_line_a_picture(folder: 
         timeout=120,
         check=False,
     )
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 1, result.stderr  # two of them have no answer
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [Path(row["path"]).relative_to(folder).as_posix() for row in rows] == [
         "b/backpack_blue.jpg",

@@ -43,7 +43,7 @@ def predict(
     """Tag pictures right here; needs no database and no broker.
 
     The answers come in the order of the sorted paths. A file that cannot be decoded gives a
-    line with its error, and the run goes on.
+    line with its error, and the run goes on; the exit code is 1 then.
 
     Example: hangtag predict ~/photos --jsonl > tags.jsonl
     """
@@ -52,13 +52,17 @@ def predict(
     predictor = Predictor.load_folder(
         version_folder(model, settings.weights or WEIGHTS), settings.inference_threads
     )
+    failed = 0
     with progress_bar("predicting", len(paths)) as bar:
         for row in predict_files(predictor, paths, settings, embedding):
             if jsonl:
                 print_json(row)
             else:
                 print_line(_short(row))
+            failed += "error" in row
             bar.advance(bar.task_ids[0])
+    if failed:
+        raise typer.Exit(1)
 
 
 def _collect(things: Sequence[Path]) -> list[Path]:
