@@ -77,6 +77,41 @@ class QoS(redis.QoS):  # type: ignore[misc] # kombu has no types
         else:
             super().append(message, delivery_tag)
 
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Give back what is overdue; not now, where a full server refuses to."""
+        try:
+            super().restore_visible(*args, **kwargs)
+        except self.channel.ResponseError as error:
+            log.warning("what is overdue in the broker is given back later: %s", error)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Give a message back; set it aside where it is none.
+
+        `TAKE` notes before anybody has read: what only its parser takes would end whoever gives
+        back, and with them all that is overdue.
+        """
+        with self.channel.conn_or_acquire(client) as own:
+            note = own.hget(self.unacked_key, tag)
+            if note is None or _is_note(note):
+                super().restore_by_tag(tag, own, leftmost)
+                return
+            log.error("a note of the broker is no Celery message; it is kept in %s", UNREADABLE)
+            with own.pipeline() as pipe:
+                pipe.lpush(UNREADABLE, note)
+                self._remove_from_indices(tag, pipe)
+                pipe.execute()
+
+
+def _is_note(note: bytes) -> bool:
+    """Tell whether kombu can give back what was noted."""
+    try:
+        message, exchange, routing_key = loads(bytes_to_str(note))
+        properties, headers = message["properties"], message["headers"]
+        names = (exchange, routing_key, properties["delivery_tag"])
+        return isinstance(headers, dict) and all(isinstance(name, str) for name in names)
+    except MALFORMED:
+        return False
+
 
 class Channel(redis.Channel):  # type: ignore[misc]
     """The Redis transport's channel, taking by `TAKE` where it would pop by BRPOP.
@@ -111,19 +146,22 @@ class Channel(redis.Channel):  # type: ignore[misc]
         if not queues or not self._is_registered():
             return
         keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
-        connection = self.client.connection
-        self._in_poll = connection
+        self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self._waiting = self._found_nothing
         if not self._waiting:
             keys += [self.unacked_key, self.unacked_index_key, UNREADABLE]
-            connection.send_command("EVAL", TAKE, len(keys), *keys, time())
+            self._send("EVAL", TAKE, len(keys), *keys, time())
             return
         wait = WAIT_SECONDS if timeout is None else timeout
         if self._refused:
-            connection.send_command("BRPOP", NEVER, wait)
+            self._send("BRPOP", NEVER, wait)
         else:
-            connection.send_command("BLMOVE", keys[0], keys[0], "RIGHT", "RIGHT", wait)
+            self._send("BLMOVE", keys[0], keys[0], "RIGHT", "RIGHT", wait)
+
+    def _send(self, *command: Any) -> None:
+        # Checked by `_is_registered`: a second check could connect anew after all.
+        self.client.connection.send_command(*command, check_health=False)
 
     def _is_registered(self) -> bool:
         """Tell whether the poller has the socket that a command would be sent by.
@@ -179,22 +217,22 @@ class Channel(redis.Channel):  # type: ignore[misc]
     def _deliver(self, key: bytes, entry: bytes, tag: bytes) -> None:
         queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        noted, message = bytes_to_str(tag) or None, None
+        noted = bytes_to_str(tag) or None
         try:
             message = self._read_message(entry)
-            if noted and queue in self._without_ack:
-                self.qos._remove_from_indices(noted).execute()
-            self.noted = noted
+        except MALFORMED as error:
+            self._set_aside(queue, entry, noted, error)
+            raise Empty from error
+        if noted and queue in self._without_ack:
+            self.qos._remove_from_indices(noted).execute()
+        self.noted = noted
+        try:
             self.connection._deliver(message, queue)
         except MALFORMED as error:
-            log.error(
-                "an entry of the queue %s is no Celery message (%r); it is kept in the list %s",
-                queue,
-                error,
-                UNREADABLE,
-            )
-            self._set_aside(entry, noted, message)
-            raise Empty from error
+            self._set_aside(queue, entry, noted, error)
+            self._forget(message, noted)
+            # Celery may have taken a place in its pool for it, and clears them when it connects.
+            raise ConnectionError("Celery could not take a message") from error
         finally:
             self.noted = None
         if not noted:  # the server's parser is the stricter one, of lone surrogates for example
@@ -213,22 +251,42 @@ class Channel(redis.Channel):  # type: ignore[misc]
             raise ValueError("it has no delivery tag")
         if not isinstance(message["headers"], dict):
             raise TypeError("the headers are no object")
+        # The only header that ends a worker when it is wrong, long after it was taken.
+        hard, soft = message["headers"].get("timelimit") or (None, None)
+        for seconds in (hard, soft):
+            if seconds is not None and not isinstance(seconds, (int, float)):
+                raise TypeError(f"{seconds!r} is no time limit")
         self.Message(message, channel=self)  # which decodes the body
         return message
 
-    def _set_aside(self, entry: bytes, noted: str | None, message: dict[str, Any] | None) -> None:
-        """Keep an entry in `UNREADABLE`, where `TAKE` has not put it, and be done with it."""
-        delivered = message and message["properties"]["delivery_tag"]
+    def _set_aside(self, queue: str, entry: bytes, noted: str | None, error: Exception) -> None:
+        """Keep an entry in `UNREADABLE`, where `TAKE` has not put it."""
+        log.error(
+            "an entry of the queue %s is no Celery message (%r); it is kept in the list %s",
+            queue,
+            error,
+            UNREADABLE,
+        )
+        if noted is None:
+            return
         try:
-            if noted:
-                with self.conn_or_acquire() as client:
-                    client.lpush(UNREADABLE, entry)
-            if delivered in self.qos._delivered:
-                self.basic_ack(delivered)
-            elif noted:
-                self.qos._remove_from_indices(noted).execute()
-        except self.ResponseError as error:  # it comes again after the visibility timeout
-            log.error("the entry could not be kept there, and stays unacknowledged: %s", error)
+            with self.conn_or_acquire() as client, client.pipeline() as pipe:
+                pipe.lpush(UNREADABLE, entry)
+                self.qos._remove_from_indices(noted, pipe)
+                pipe.execute()
+        except self.ResponseError as refused:  # it comes again after the visibility timeout
+            log.error("it could not be kept there, and stays unacknowledged: %s", refused)
+
+    def _forget(self, message: dict[str, Any], noted: str | None) -> None:
+        """Be done with a message that was delivered and set aside; its place is free again."""
+        tag = message["properties"]["delivery_tag"]
+        delivered = self.qos._delivered.get(tag)
+        if delivered is None or delivered._raw is not message:
+            return
+        if noted is None:  # noted when it was delivered
+            self.basic_ack(tag)
+        else:
+            virtual.QoS.ack(self.qos, tag)
 
 
 class Transport(redis.Transport):  # type: ignore[misc]

@@ -185,12 +185,15 @@ def test_sigterm_ends_a_worker_after_its_batch(
     assert count(settings, "status = 'processing'") == 0
 
 
+TASK = {"task": "hangtag.ingest", "lang": "py"}
 #: What a sender that is no Celery might push; the first one Celery takes for a lost connection.
 NO_MESSAGES: tuple[dict[str, object], ...] = (
-    {"headers": {"task": "hangtag.ingest", "lang": "py"}},
-    {"headers": {"task": "hangtag.ingest", "id": "1", "lang": "py"}, "body": "abc"},
+    {"headers": TASK},
+    {"headers": {**TASK, "id": "1"}, "body": "abc"},
     {"headers": "x"},
     {"headers": {}, "properties": {}},
+    {"headers": {**TASK, "id": "2", "timelimit": ["x", None]}},
+    {"headers": {**TASK, "id": "3", "stamped_headers": 5}},  # found when it has its place
 )
 
 

@@ -97,7 +97,7 @@ def test_predict_gives_a_line_for_each_file_and_goes_on(inputs: list[Input]) -> 
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr  # some have no answer
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     found = {os.fsencode(row["path"]): row.get("code", GOOD) for row in rows}
     assert found == expected

@@ -330,7 +330,9 @@ def test_the_card_has_the_figures_of_the_test_split(card: Card) -> None:
 def test_a_version_that_is_not_there_is_reported_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such model version; see `hangtag model list`"):
         Predictor.load_folder(version_folder("lite0-19990101-abcdef"))
-    with pytest.raises(UsageError, match="no trained model here; run `hangtag train"):
+    with pytest.raises(
+        UsageError, match=r"no trained model here; set HANGTAG_WEIGHTS .* run `hangtag train"
+    ):
         version_folder(weights=tmp_path)
 
 
