@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from queue import Empty
 
 import kombu
@@ -15,70 +13,9 @@ import redis
 
 from tests.conftest import wait_until
 from tests.faults.proxy import Proxy
+from tests.integration.consumers import OPTIONS, QUEUES, acknowledging, consuming, publish, receive
 from worker.broker import EmbeddedValkey
-from worker.delivery import UNREADABLE, WAIT_SECONDS, Channel, Connection
-
-OPTIONS = {
-    "queue_order_strategy": "priority",
-    "visibility_timeout": 1,
-    "unacked_restore_throttle": 1,
-}
-PROPERTIES = {
-    "body_encoding": "base64",
-    "delivery_tag": "a",
-    "delivery_info": {"exchange": "", "routing_key": "first"},
-}
-QUEUES = [kombu.Queue("first"), kombu.Queue("second")]
-
-
-@pytest.fixture
-def server(valkey: EmbeddedValkey) -> redis.Redis:
-    """The emptied server, asked directly."""
-    client = redis.Redis(unix_socket_path=str(valkey.socket))
-    client.flushall()
-    return client
-
-
-def publish(url: str, body: object, queue: str = "first", priority: int = 0) -> None:
-    """Publish by kombu's own transport, as other services do."""
-    with kombu.Connection(url) as connection:
-        connection.Producer().publish(
-            body, routing_key=queue, priority=priority, serializer="json", declare=QUEUES
-        )
-
-
-@contextmanager
-def consuming(
-    url: str, take: Callable[[object, kombu.Message], None], kind: type = Connection
-) -> Iterator[kombu.Connection]:
-    """A consumer of both queues, which takes one message at a time."""
-    with (
-        kind(url, transport_options=OPTIONS) as connection,
-        connection.Consumer(QUEUES, callbacks=[take], prefetch_count=1),
-    ):
-        yield connection
-
-
-def receive(connection: kombu.Connection, got: list[object], count: int) -> None:
-    """Wait until so many messages were taken."""
-    deadline = time.monotonic() + 10
-    while len(got) < count:
-        assert time.monotonic() < deadline, f"only {got}"
-        try:
-            # Shorter than a wait of the channel: kombu gives back what is overdue when none speaks.
-            connection.drain_events(timeout=0.1)
-        except TimeoutError:
-            continue
-
-
-def acknowledging(got: list[object]) -> Callable[[object, kombu.Message], None]:
-    """Note the body and acknowledge."""
-
-    def take(body: object, message: kombu.Message) -> None:
-        got.append(body)
-        message.ack()
-
-    return take
+from worker.delivery import WAIT_SECONDS, Channel, Connection
 
 
 @pytest.mark.parametrize(("kind", "kept"), [(kombu.Connection, 0), (Connection, 1)])
@@ -189,151 +126,6 @@ def _drain_for(connection: kombu.Connection, seconds: float, turn: float = 0.1) 
 def _calls(stats: object, command: str) -> int:
     assert isinstance(stats, dict)
     return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        b"hello",
-        b"",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"properties": {"delivery_tag": 1, '
-        b'"delivery_info": {"exchange": "", "routing_key": "first"}}}',
-        b'{"properties": {"delivery_tag": "a", "delivery_info": {"exchange": null}}}',
-        b'{"properties": {"delivery_tag": "a"}}',
-        # A number that the server's parser takes, and Python's does not.
-        b'{"body": 0x1F, "properties": {"delivery_tag": "a", '
-        b'"delivery_info": {"exchange": "", "routing_key": "first"}}}',
-        b"[" * 5000,
-        # What kombu sends but for one thing.
-        *(
-            json.dumps(envelope | {"properties": PROPERTIES | properties}).encode()
-            for envelope, properties in (
-                ({"body": "abc", "headers": {}}, {}),  # no base64
-                ({"body": 5, "headers": {}}, {}),
-                ({"body": "W10=", "headers": "x"}, {}),
-                ({"body": "W10="}, {}),
-                ({"body": "W10=", "headers": {"timelimit": ["x", None]}}, {}),
-                ({"body": "W10=", "headers": {"timelimit": [1, 2, 3]}}, {}),
-                ({"body": "W10=", "headers": {}}, {"body_encoding": "gzip"}),
-                ({"body": "W10=", "headers": {}}, {"body_encoding": [1]}),
-                ({"body": "W10=", "headers": {}}, {"delivery_tag": ""}),
-            )
-        ),
-    ],
-)
-def test_what_is_no_message_is_kept_apart(
-    valkey: EmbeddedValkey,
-    server: redis.Redis,
-    entry: bytes,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It ends no worker, and costs its neighbour nothing."""
-    server.lpush("first", entry)
-    publish(valkey.url, "neighbour")
-    got: list[object] = []
-    with consuming(valkey.url, acknowledging(got)) as connection:
-        receive(connection, got, 1)
-    assert got == ["neighbour"]
-    assert server.lrange(UNREADABLE, 0, -1) == [entry]
-    assert server.hlen("unacked") == server.zcard("unacked_index") == 0
-    assert "is no Celery message" in caplog.text
-
-
-def test_a_message_that_only_the_server_cannot_read_is_delivered(
-    valkey: EmbeddedValkey, server: redis.Redis
-) -> None:
-    """Such as one whose header names a file with half a character."""
-    publish(valkey.url, "odd")
-    entry = server.rpop("first")
-    assert isinstance(entry, bytes)
-    server.lpush("first", entry.replace(b'"headers": {}', b'"headers": {"name": "a\\ud800"}'))
-    assert b"ud800" in server.lindex("first", 0)  # type: ignore[operator] # typed for async
-    got: list[object] = []
-    with consuming(valkey.url, acknowledging(got)) as connection:
-        receive(connection, got, 1)
-    assert got == ["odd"]
-    assert server.exists(UNREADABLE, "unacked", "unacked_index", "first") == 0
-
-
-@pytest.mark.parametrize("header", ["{}", '{"name": "a\\ud800"}'])
-def test_a_message_that_its_consumer_cannot_take_is_kept_apart(
-    valkey: EmbeddedValkey, server: redis.Redis, header: str
-) -> None:
-    """The consumer connects anew, which frees what it had set aside for the message."""
-    publish(valkey.url, "bad")
-    entry = server.rpop("first")
-    assert isinstance(entry, bytes)
-    entry = entry.replace(b'"headers": {}', b'"headers": ' + header.encode())
-    server.lpush("first", entry)
-    publish(valkey.url, "good")
-    got: list[object] = []
-
-    def take(body: object, message: kombu.Message) -> None:
-        if body == "bad":
-            raise TypeError("'int' object is not iterable")
-        got.append(body)
-        message.ack()
-
-    with consuming(valkey.url, take) as connection:
-        with pytest.raises(ConnectionError):
-            receive(connection, got, 1)
-        assert connection.default_channel.qos.can_consume()
-        receive(connection, got, 1)
-    assert got == ["good"]
-    assert server.lrange(UNREADABLE, 0, -1) == [entry]
-    assert server.hlen("unacked") == server.zcard("unacked_index") == 0
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        b'{"number": 0x1F, "headers": {}, "properties": {"delivery_tag": "a", '
-        b'"delivery_info": {"exchange": "", "routing_key": "first"}}}',
-        b'{"headers": "x", "properties": {"delivery_tag": "a", '
-        b'"delivery_info": {"exchange": "", "routing_key": "first"}}}',
-    ],
-)
-def test_a_note_that_is_no_message_keeps_no_other_back(
-    valkey: EmbeddedValkey, server: redis.Redis, entry: bytes
-) -> None:
-    """Its taker was killed before it read what it had taken."""
-    for one in (entry, None):
-        if one is None:
-            publish(valkey.url, "good")
-        else:
-            server.lpush("first", one)
-        with Connection(valkey.url, transport_options=OPTIONS) as connection:
-            connection.Consumer(QUEUES, callbacks=[acknowledging([])]).consume()
-            connection.transport.cycle.on_poll_start()
-            wait_until(lambda: server.llen("first") == 0, what="the pop")
-            connection.default_channel.client.connection.disconnect()
-    assert server.hlen("unacked") == 2
-    time.sleep(1.1)
-    got: list[object] = []
-    with consuming(valkey.url, acknowledging(got)) as connection:
-        receive(connection, got, 1)
-    assert got == ["good"]
-    assert server.llen(UNREADABLE) == 1
-    assert server.hlen("unacked") == server.zcard("unacked_index") == 0
-
-
-def test_what_a_full_server_cannot_keep_apart_takes_nobody_s_place(
-    valkey: EmbeddedValkey, server: redis.Redis
-) -> None:
-    server.lpush("first", json.dumps({"body": "abc", "headers": {}, "properties": PROPERTIES}))
-    publish(valkey.url, "good", "second")
-    got: list[object] = []
-    with consuming(valkey.url, acknowledging(got)) as connection:
-        server.config_set("maxmemory", 1)
-        try:
-            receive(connection, got, 1)
-        finally:
-            server.config_set("maxmemory", 0)
-    assert got == ["good"]
-    assert (server.hlen("unacked"), server.llen(UNREADABLE)) == (1, 0)
 
 
 def test_a_full_server_is_still_emptied(valkey: EmbeddedValkey, server: redis.Redis) -> None:
