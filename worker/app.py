@@ -7,7 +7,6 @@ from kombu import Queue
 
 from worker.delivery import AMQP
 from worker.settings import WorkerSettings
-from worker.stopping import TellChildren
 
 INGEST = "ingest"
 BACKFILL = "backfill"
@@ -19,7 +18,6 @@ METRICS = "hangtag_metrics"
 def make_app(settings: WorkerSettings) -> Celery:
     """Return the app on the broker that the settings name; it connects when first used."""
     app = Celery("hangtag", broker=settings.require_broker(), include=["worker.tasks"], amqp=AMQP)
-    app.steps["worker"].add(TellChildren)
     app.conf.update(
         task_queues=[Queue(lane) for lane in LANES],
         task_default_queue=INGEST,

@@ -7,10 +7,16 @@ module is loaded, which is before the children are forked.
 from __future__ import annotations
 
 import mmap
+import threading
 
-from celery.bootsteps import StartStopStep
+from celery.signals import worker_shutting_down
 
 _TOLD = mmap.mmap(-1, 1)
+
+# Celery sends this signal from within its handler of SIGTERM, under a lock. A second SIGTERM
+# there, microseconds after the first, runs the handler within itself; it would wait for its own
+# lock, and the worker never end.
+worker_shutting_down.lock = threading.RLock()
 
 
 def is_stopping() -> bool:
@@ -18,15 +24,7 @@ def is_stopping() -> bool:
     return _TOLD[0] != 0
 
 
-class TellChildren(StartStopStep):  # type: ignore[misc] # Celery has no types
-    """A step of Celery's worker that tells the children when it begins to stop.
-
-    Not a receiver of `worker_shutting_down`: Celery sends that one from within its handler of
-    SIGTERM, under a lock. A second SIGTERM there, microseconds after the first, runs the handler
-    within itself, waits for its own lock, and the worker never ends. Without receivers there is no
-    lock.
-    """
-
-    def close(self, _parent: object) -> None:
-        """Tell them."""
-        _TOLD[0] = 1
+@worker_shutting_down.connect
+def note_stop(**_: object) -> None:
+    """Tell the children."""
+    _TOLD[0] = 1
