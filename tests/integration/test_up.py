@@ -68,7 +68,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {**CLEAN, **dict(word.split("=", 1) for word in words if "=" in word)}
 
 
-def hangtag(folder: Path, *arguments: str) -> list[dict[str, object]]:
+def hangtag(folder: Path, *arguments: str, ends_with: int = 0) -> list[dict[str, object]]:
     """Run a command against the installation in `folder`, from another folder."""
     done = subprocess.run(
         [sys.executable, "-m", "worker", *arguments],
@@ -79,7 +79,7 @@ def hangtag(folder: Path, *arguments: str) -> list[dict[str, object]]:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == ends_with, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -104,7 +104,8 @@ def test_the_whole_way_through_the_command_line(up: Up, tmp_path: Path) -> None:
     process = up(folder)
     names = ("polo_green.jpg", "tshirt_red_striped.jpg", "car.jpg", "damaged.jpg")
     paths = [str(SAMPLES / name) for name in names]
-    rows = hangtag(folder, "submit", *paths, "--wait")
+    rows = hangtag(folder, "submit", *paths, "--wait", ends_with=1)
+    assert [row["path"] for row in rows] == paths
     assert [row["status"] for row in rows][2:] == ["review", "dead"]
     assert rows[3]["error_code"] == "undecodable"
     again = hangtag(folder, "submit", *paths)

@@ -43,6 +43,8 @@ from worker.storage import is_folder, list_pictures
 #: Files are copied, handed in and reported this many at a time.
 CHUNK = 500
 FINAL = ("tagged", "review", "dead")
+#: What is printed of an upload, before it is JSON.
+Line = dict[str, Any]
 
 dead_app = typer.Typer(help="Uploads that could not be processed: look at them, try them again.")
 
@@ -71,7 +73,8 @@ def submit(
 
     A local file is copied into the picture store. A folder is searched for pictures. A URI
     (file://…) is taken as it is and must lie inside the store or HANGTAG_FILE_ROOTS.
-    The same file or URI from the same source twice is one upload.
+    The same file or URI from the same source twice is one upload. Ends with 1 where something
+    could not be handed in or, with --wait, an upload died.
 
     Example: hangtag submit ~/photos --source app --wait
     """
@@ -79,25 +82,27 @@ def submit(
     client = Client(settings.require_url(), settings.require_broker(), settings.store)
     paths, uris, failed = _sort_out(things)
     priority = BACKFILL_PRIORITY if backfill else 0
-    waiting: list[tuple[str, Submitted]] = []
+    waiting: list[tuple[Line, Submitted]] = []
+    dead = 0
     refused: list[PermanentError] = []
     with progress_bar("handing in", len(paths) + len(uris)) as bar:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
             answers = client.submit_files(chunk, source, priority, on_error=refused.append)
-            waiting += _report([(uri, answer) for _, uri, answer in answers], wait)
+            lines: list[Line] = [{"path": str(path), "uri": uri} for path, uri, _ in answers]
+            waiting += _report(lines, [answer for _, _, answer in answers], wait)
             bar.advance(bar.task_ids[0], len(chunk))
         for start in range(0, len(uris), CHUNK):
             part = uris[start : start + CHUNK]
             submitted = client.submit_many(part, source, part, priority)
-            waiting += _report(list(zip(part, submitted, strict=True)), wait)
+            waiting += _report([{"uri": uri} for uri in part], submitted, wait)
             bar.advance(bar.task_ids[0], len(part))
     client.close()
     for error in refused:
         note(f"hangtag: {error}")
     if wait:
-        _wait_for(make_engine(settings.require_url()), waiting)
-    if failed or refused:
+        dead = _wait_for(make_engine(settings.require_url()), waiting)
+    if failed or refused or dead:
         raise typer.Exit(1)
 
 
@@ -127,16 +132,22 @@ def _sort_out(things: list[str]) -> tuple[list[Path], list[str], int]:
     return paths, uris, failed
 
 
-def _report(answers: list[tuple[str, Submitted]], wait: bool) -> list[tuple[str, Submitted]]:
+def _report(
+    lines: Sequence[Line], answers: Sequence[Submitted], wait: bool
+) -> list[tuple[Line, Submitted]]:
     if not wait:
-        for uri, one in answers:
-            print_json({"id": one.id, "uri": uri, "status": one.status})
-    return answers
+        for line, one in zip(lines, answers, strict=True):
+            print_json({"id": one.id, **line, "status": one.status})
+    return list(zip(lines, answers, strict=True))
 
 
-def _wait_for(engine: Engine, waiting: list[tuple[str, Submitted]]) -> None:
-    """Print each upload with its tags, in the order of submission, as soon as it is final."""
+def _wait_for(engine: Engine, waiting: list[tuple[Line, Submitted]]) -> int:
+    """Print each upload with its tags, in the order of submission, as soon as it is final.
+
+    Return how many died.
+    """
     _warn_without_weights(engine)
+    dead = 0
     with progress_bar("tagging", len(waiting)) as bar:
         place = 0
         while place < len(waiting):
@@ -145,13 +156,14 @@ def _wait_for(engine: Engine, waiting: list[tuple[str, Submitted]]) -> None:
             with transaction(engine) as session:
                 found = list_status(session, ids)
                 tags = list_tags(session, ids)
-            for uri, one in part:
+            for line, one in part:
                 state = found[one.id]
                 if state.status not in FINAL:
                     break
-                row: dict[str, Any] = {"id": one.id, "uri": uri, "status": state.status}
+                row: Line = {"id": one.id, **line, "status": state.status}
                 row["tags"] = tags.get(one.id, {})
                 if state.status == "dead":
+                    dead += 1
                     row |= {"error_code": state.error_code, "error": state.error}
                 print_json(row)
                 place += 1
@@ -159,6 +171,7 @@ def _wait_for(engine: Engine, waiting: list[tuple[str, Submitted]]) -> None:
             else:
                 continue
             time.sleep(0.1)
+    return dead
 
 
 def _warn_without_weights(engine: Engine) -> None:
