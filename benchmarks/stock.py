@@ -36,7 +36,7 @@ def add_stock(site: Installation, files: list[Path], count: int) -> None:
     if active is None:
         raise HangtagError("no model version is active")
     for vectors in _chunks(real_vectors(files), count):
-        results = [_result(vector) for vector in vectors]
+        results = [stock_result(vector) for vector in vectors]
         with transaction(engine) as session:
             session.execute(
                 text(
@@ -70,7 +70,8 @@ def _chunks(known: Vectors, count: int) -> Iterator[Vectors]:
         yield mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
 
 
-def _result(vector: Vectors) -> Result:
+def stock_result(vector: Vectors) -> Result:
+    """Return the result of a picture that the model was sure of, with this vector."""
     tags = {
         attribute: {"label": label, "confidence": 0.99}
         for attribute, label in (

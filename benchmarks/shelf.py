@@ -1,0 +1,211 @@
+"""A database with a gallery's vectors, and nothing else of an installation."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psycopg2
+
+from benchmarks.gallery import Gallery
+from benchmarks.installation import Connection, run_sql
+from benchmarks.neighbours import K, Point, measure
+from benchmarks.stock import Vectors, stock_result
+from db.embedded import EmbeddedPostgres
+from db.queries.models import get_active_model
+from db.queries.results import write_results
+from db.session import make_engine, transaction
+from errors import HangtagError
+from worker.pipeline import vector_text
+from worker.setup import migrate
+
+#: As a server with 8 GB would be set up; the index is built in memory.
+SETTINGS = ("shared_buffers=2GB", "maintenance_work_mem=2GB", "max_wal_size=8GB")
+ROWS_A_COPY = 20_000
+BATCH = 32
+
+#: A row of COPY's binary form: number of columns, then length and bytes of each.
+_ROW = np.dtype(
+    [
+        ("columns", ">i2"),
+        ("id_length", ">i4"),
+        ("id", "V16"),
+        ("vector_length", ">i4"),
+        ("dimensions", ">i2"),
+        ("unused", ">i2"),
+        ("numbers", ">f2", (256,)),
+    ]
+)
+_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_TRAILER = b"\xff\xff"
+
+
+class Shelf:
+    """The embedded PostgreSQL with Hangtag's schema; ids are the places in the gallery."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = EmbeddedPostgres(folder, SETTINGS)
+        self._server.start()
+        migrate(self._server.url())
+        self._engine = make_engine(self._server.url())
+        with transaction(self._engine) as session:
+            active = get_active_model(session)
+        if active is None:
+            raise HangtagError("no model version is active")
+        self._active = active
+        self._partition = f"hangtag_data.embeddings_g{active.generation}"
+        self._connection = self.connect()
+
+    def close(self) -> None:
+        """End the server."""
+        self._connection.close()
+        self._engine.dispose()
+        self._server.stop()
+
+    def connect(self) -> Connection:
+        """Connect, each statement a transaction of its own."""
+        connection = psycopg2.connect(self._server.url())
+        connection.autocommit = True
+        return connection
+
+    def fill(self, gallery: Gallery) -> dict[str, object]:
+        """Put the gallery in, and build the index; return seconds and sizes."""
+        index = f"{self._partition}_hnsw_idx"
+        run_sql(self._connection, f"DROP INDEX {index}")
+        with self._connection.cursor() as cursor:
+            for start in range(0, len(gallery), ROWS_A_COPY):
+                self._copy(cursor, gallery, start)
+        began = time.perf_counter()
+        run_sql(
+            self._connection,
+            f"CREATE INDEX {index.split('.')[1]} ON {self._partition} "
+            "USING hnsw (embedding public.halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)",
+        )
+        seconds = time.perf_counter() - began
+        run_sql(self._connection, "VACUUM ANALYZE hangtag_data.embeddings")
+        [(size, whole)] = run_sql(
+            self._connection,
+            "SELECT pg_relation_size(%s::regclass), pg_total_relation_size(%s::regclass)",
+            [index, self._partition],
+        )
+        return {
+            "build_seconds": round(seconds, 1),
+            "index_mb": round(int(str(size)) / 1e6),
+            "table_mb": round(int(str(whole)) / 1e6),
+        }
+
+    def _copy(self, cursor: psycopg2.extensions.cursor, gallery: Gallery, start: int) -> None:
+        end = min(start + ROWS_A_COPY, len(gallery))
+        rows = np.zeros(end - start, _ROW)
+        rows["columns"], rows["id_length"], rows["vector_length"] = 2, 16, 4 + 2 * 256
+        rows["dimensions"], rows["numbers"] = 256, gallery.vectors[start:end]
+        ids = b"".join(uuid.UUID(int=place).bytes for place in range(start, end))
+        rows["id"] = np.frombuffer(ids, "V16")
+        cursor.execute("CREATE TEMP TABLE part (id uuid, embedding halfvec(256))")
+        cursor.copy_expert(
+            "COPY part FROM STDIN (FORMAT binary)",
+            io.BytesIO(_HEADER + rows.tobytes() + _TRAILER),
+        )
+        cursor.execute(
+            "INSERT INTO hangtag_data.uploads (id, source, uri, status, finished_at) "
+            "SELECT id, 'bench', 'file:///bench', 'tagged', now() FROM part"
+        )
+        cursor.execute(
+            "INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding, "
+            "article_type) SELECT %s, p.id, 0, p.embedding, t.name FROM part AS p "
+            "JOIN unnest(CAST(%s AS uuid[]), CAST(%s AS text[])) AS t (id, name) USING (id)",
+            [
+                self._active.generation,
+                [str(uuid.UUID(int=place)) for place in range(start, end)],
+                gallery.types[start:end].tolist(),
+            ],
+        )
+        cursor.execute("DROP TABLE part")
+
+    def curve(
+        self,
+        queries: Vectors,
+        truth: np.ndarray[tuple[int, int], np.dtype[np.int64]],
+        efs: Sequence[int],
+        wanted: str | None = None,
+    ) -> list[Point]:
+        """Sweep `hnsw.ef_search` with the contract's own query, of one type if asked."""
+        statements = list(_statements(queries, wanted))
+        way = "Hangtag" if wanted is None else f"Hangtag, {wanted}"
+        points = []
+        with self._connection.cursor() as cursor:
+
+            def search(number: int) -> list[int]:
+                cursor.execute(statements[number])
+                return [uuid.UUID(found).int for (found,) in cursor.fetchall()]
+
+            for ef in efs:
+                cursor.execute(f"SET hnsw.ef_search = {ef}")
+                points.append(measure(way, ef, search, truth))
+            cursor.execute("RESET hnsw.ef_search")
+        return points
+
+    def queries_per_second(self, queries: Vectors, ef: int, clients: int, seconds: float) -> float:
+        """Ask from several connections at once for a while."""
+        statements = list(_statements(queries, None))
+        done = [0] * clients
+        end = time.monotonic() + seconds
+
+        def ask(number: int) -> None:
+            connection = self.connect()
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET hnsw.ef_search = {ef}")
+                while time.monotonic() < end:
+                    cursor.execute(statements[(number + done[number]) % len(statements)])
+                    cursor.fetchall()
+                    done[number] += 1
+            connection.close()
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(done) / seconds
+
+    def plan_of(self, query: Vectors, wanted: str) -> str:
+        """Say how the planner finds a type's neighbours: by `hnsw`, or exactly."""
+        [statement] = _statements(query, wanted)
+        plan = " ".join(str(line) for (line,) in run_sql(self._connection, f"EXPLAIN {statement}"))
+        return "hnsw" if "_hnsw_idx" in plan else "exact"
+
+    def insert_rate(self, vectors: Vectors) -> float:
+        """Write further results in batches, as a worker does; return rows a second."""
+        results = [stock_result(vector) for vector in vectors]
+        run_sql(
+            self._connection,
+            "INSERT INTO hangtag_data.uploads (id, source, uri, status, finished_at) SELECT id, "
+            "'bench', 'file:///bench', 'tagged', now() FROM unnest(CAST(%s AS uuid[])) AS s (id)",
+            [[str(result.upload_id) for result in results]],
+        )
+        began = time.perf_counter()
+        for start in range(0, len(results), BATCH):
+            with transaction(self._engine) as session:
+                write_results(
+                    session,
+                    results[start : start + BATCH],
+                    self._active.version,
+                    self._active.generation,
+                )
+        return len(results) / (time.perf_counter() - began)
+
+
+def _statements(queries: Vectors, wanted: str | None) -> Iterator[str]:
+    where = (
+        "" if wanted is None else f"WHERE article_type = '{wanted.replace(chr(39), chr(39) * 2)}' "
+    )
+    for query in queries:
+        yield (
+            f"SELECT image_id FROM hangtag.image_embeddings {where}"  # noqa: S608 (measured as is)
+            f"ORDER BY embedding <=> '{vector_text(query)}' LIMIT {K}"
+        )
