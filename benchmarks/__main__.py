@@ -20,6 +20,7 @@ PARTS = {
     "pipeline": "uploads a second from submit to published, beside the limit and the peers",
     "latency": "milliseconds from submit to published, idle, loaded, and during a backfill",
     "similarity": "nearest neighbours by SQL: recall, time, inserts, beside hnswlib and FAISS",
+    "scaling": "what a day of uploads needs, simulated from what pipeline and similarity found",
     "model": "the network alone, decoding alone, and the memory of a worker process",
     "peers": "the workers that people write first, alone",
 }

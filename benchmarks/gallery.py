@@ -26,7 +26,10 @@ TYPES = 100
 
 @dataclass(frozen=True)
 class Gallery:
-    """Unit vectors (n, 256) as the database holds them, in 16 bits, and their types (n,)."""
+    """Unit vectors (n, 256) as the database holds them, in 16 bits, and their types (n,).
+
+    The first `real` ones are of pictures, the others are some of these with noise.
+    """
 
     vectors: Vectors
     types: NDArray[np.str_]
@@ -42,9 +45,28 @@ class Gallery:
     def nearest(self, queries: Vectors, k: int, wanted: str | None = None) -> NDArray[np.int64]:
         """Return the places (queries, k) of the nearest vectors, exactly; of one type if asked."""
         places = np.arange(len(self)) if wanted is None else np.flatnonzero(self.types == wanted)
-        similarity = queries @ self.vectors[places].T
-        best = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        return places[best]
+        mine = self.vectors[places]
+        return np.stack([places[nearest(mine, query, k)] for query in queries])
+
+
+def nearest(vectors: Vectors, query: Vectors, k: int) -> NDArray[np.int64]:
+    """Return the places (k,) of the unit vectors nearest to one (256,), the nearest first."""
+    similarity = vectors @ query
+    best = np.argpartition(-similarity, k - 1)[:k]
+    ordered: NDArray[np.int64] = best[np.argsort(-similarity[best])]
+    return ordered
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Unit vectors (n, 256) of pictures that are not in the gallery, and their types (n,)."""
+
+    vectors: Vectors
+    types: NDArray[np.str_]
+
+    def where(self, chosen: NDArray[np.bool_]) -> Queries:
+        """Return some of them."""
+        return Queries(self.vectors[chosen], self.types[chosen])
 
 
 def make_gallery(count: int, data: Path | None, images: Path) -> Gallery:
@@ -64,11 +86,11 @@ def make_gallery(count: int, data: Path | None, images: Path) -> Gallery:
     return Gallery(_as_stored(np.concatenate(vectors)), np.concatenate(names), len(order))
 
 
-def make_queries(gallery: Gallery, count: int) -> Vectors:
-    """Make unit vectors (count, 256) near the gallery's own, as a new picture's would be."""
+def make_queries(gallery: Gallery, count: int) -> Queries:
+    """Make queries near the gallery's own vectors, as a new picture's would be."""
     rng = np.random.default_rng(SEED + 1)
     chosen = rng.integers(0, gallery.real, count)
-    return _as_stored(with_noise(gallery.vectors[chosen], rng))
+    return Queries(_as_stored(with_noise(gallery.vectors[chosen], rng)), gallery.types[chosen])
 
 
 def with_noise(vectors: Vectors, rng: np.random.Generator) -> Vectors:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.gallery import nearest
 from benchmarks.report import percentile, rounded
 from benchmarks.stock import Vectors
 from errors import UsageError
@@ -61,9 +62,7 @@ def exact(vectors: Vectors, queries: Vectors, truth: NDArray[np.int64]) -> Point
     """Compare each query with all vectors, in numpy."""
 
     def search(number: int) -> Sequence[int]:
-        similarity = vectors @ queries[number]
-        best = np.argpartition(-similarity, K)[:K]
-        return [int(place) for place in best]
+        return [int(place) for place in nearest(vectors, queries[number], K)]
 
     return measure("exact, numpy", None, search, truth)
 

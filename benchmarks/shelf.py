@@ -129,6 +129,7 @@ class Shelf:
 
     def curve(
         self,
+        way: str,
         queries: Vectors,
         truth: np.ndarray[tuple[int, int], np.dtype[np.int64]],
         efs: Sequence[int],
@@ -136,7 +137,6 @@ class Shelf:
     ) -> list[Point]:
         """Sweep `hnsw.ef_search` with the contract's own query, of one type if asked."""
         statements = list(_statements(queries, wanted))
-        way = "Hangtag" if wanted is None else f"Hangtag, {wanted}"
         points = []
         with self._connection.cursor() as cursor:
 
@@ -198,6 +198,26 @@ class Shelf:
                     self._active.generation,
                 )
         return len(results) / (time.perf_counter() - began)
+
+    def bytes_a_row(self) -> dict[str, object]:
+        """Return what an upload takes on disk: its vector with all indexes, and all other rows."""
+        [(vector, upload, results)] = run_sql(self._connection, _BYTES)
+        return {
+            "vector_bytes": round(float(str(vector))),
+            "row_bytes": round(float(str(upload)) + float(str(results))),
+        }
+
+
+_BYTES = """
+    SELECT
+        (SELECT sum(pg_total_relation_size(relid))
+            FROM pg_partition_tree('hangtag_data.embeddings')) / (SELECT count(*) FROM hangtag_data.embeddings),
+        pg_total_relation_size('hangtag_data.uploads')::float
+            / (SELECT count(*) FROM hangtag_data.uploads),
+        (pg_total_relation_size('hangtag_data.predictions')::float
+            + pg_total_relation_size('hangtag_data.tags'))
+            / (SELECT count(*) FROM hangtag_data.predictions)
+"""
 
 
 def _statements(queries: Vectors, wanted: str | None) -> Iterator[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks import report
-from benchmarks.gallery import Gallery, make_gallery, make_queries, with_noise
+from benchmarks.gallery import Gallery, Queries, make_gallery, make_queries, with_noise
 from benchmarks.neighbours import K, Point, at_recall, exact, faiss_curve, hnswlib_curve
 from benchmarks.report import note, rounded
 from benchmarks.shelf import Shelf
@@ -25,6 +25,9 @@ EFS = (10, 20, 40, 60, 80, 120, 200)
 #: A type is rare where so many pictures at most are of it.
 RARE = 200
 QUERIES = 300
+#: The first one is the database's default.
+FILTER_EFS = (40, 100, 400)
+SEED = 7
 INSERTED = 3_200
 SECONDS = 5.0
 
@@ -57,6 +60,7 @@ def run(options: argparse.Namespace) -> None:
         found, figures_of_size, curves = measure_size(whole.first(size), queries, options.quick)
         rows += [{"vectors": size, **row} for row in found]
         figures |= {f"{name}_{size}": value for name, value in figures_of_size.items()}
+        figures |= figures_of_size  # at last, the largest one's
 
     def plot(axes: Axes) -> None:
         for way, points in curves.items():
@@ -70,57 +74,68 @@ def run(options: argparse.Namespace) -> None:
 
 
 def measure_size(
-    gallery: Gallery, queries: np.ndarray[tuple[int, int], np.dtype[np.float32]], quick: bool
+    gallery: Gallery, queries: Queries, quick: bool
 ) -> tuple[list[dict[str, object]], dict[str, object], dict[str, list[Point]]]:
     """Return table rows, figures, and the curves to draw."""
-    truth = gallery.nearest(queries, K)
-    counts = Counter(gallery.types.tolist())
-    frequent = counts.most_common(1)[0][0]
-    rare = next(name for name, n in counts.most_common() if K <= n <= max(K, RARE))
+    vectors = queries.vectors
+    truth = gallery.nearest(vectors, K)
     with tempfile.TemporaryDirectory(prefix="hangtag-bench-") as folder:
         shelf = Shelf(Path(folder))
         try:
-            built = shelf.fill(gallery)
-            note(f"index built in {built['build_seconds']} s")
-            ours = shelf.curve(queries, truth, EFS)
+            figures = shelf.fill(gallery)
+            note(f"index built in {figures['build_seconds']} s")
+            ours = shelf.curve("Hangtag", vectors, truth, EFS)
             best = at_recall(ours, RECALL) or ours[-1]
-            filtered = {
-                name: shelf.curve(queries, gallery.nearest(queries, K, name), [best.ef or 0], name)
-                for name in (frequent, rare)
-            }
-            plans = {name: shelf.plan_of(queries[:1], name) for name in filtered}
-            per_second = shelf.queries_per_second(
-                queries, best.ef or 0, report.cores(), 1.0 if quick else SECONDS
+            figures |= {"ef_search": best.ef, "recall": best.recall, "p95_ms": best.p95_ms}
+            filtered = filtered_points(shelf, gallery, queries, figures)
+            figures["queries_per_second"] = rounded(
+                shelf.queries_per_second(
+                    vectors, best.ef or 0, report.cores(), 1.0 if quick else SECONDS
+                )
             )
-            further = with_noise(
-                gallery.vectors[: 64 if quick else INSERTED], np.random.default_rng(1)
+            further = gallery.vectors[: 64 if quick else INSERTED]
+            figures["insert_rows_per_second"] = rounded(
+                shelf.insert_rate(with_noise(further, np.random.default_rng(SEED)))
             )
-            inserted = shelf.insert_rate(further)
+            figures |= shelf.bytes_a_row()
         finally:
             shelf.close()
     note("searches in process")
     curves = {
         "Hangtag": ours,
-        "hnswlib": hnswlib_curve(gallery.vectors, queries, truth, EFS),
-        "FAISS HNSW": faiss_curve(gallery.vectors, queries, truth, EFS),
+        "hnswlib": hnswlib_curve(gallery.vectors, vectors, truth, EFS),
+        "FAISS HNSW": faiss_curve(gallery.vectors, vectors, truth, EFS),
     }
+    for name in ("hnswlib", "FAISS HNSW"):
+        beside = at_recall(curves[name], RECALL)
+        short = name.split()[0].lower()
+        figures[f"ratio_p95_{short}"] = rounded(best.p95_ms / beside.p95_ms) if beside else None
     points = [point for curve in curves.values() for point in curve]
-    points += [exact(gallery.vectors, queries, truth), *(p for c in filtered.values() for p in c)]
-    beside = at_recall(curves["hnswlib"], RECALL)
-    figures: dict[str, object] = {
-        **built,
-        "ef_search": best.ef,
-        "recall": best.recall,
-        "p95_ms": best.p95_ms,
-        "ratio_p95_hnswlib": rounded(best.p95_ms / beside.p95_ms) if beside else None,
-        "queries_per_second": rounded(per_second),
-        "insert_rows_per_second": rounded(inserted),
-        "frequent_share": rounded(counts[frequent] / len(gallery)),
-        "recall_frequent": filtered[frequent][0].recall,
-        "p95_ms_frequent": filtered[frequent][0].p95_ms,
-        "rare_rows": counts[rare],
-        "recall_rare": filtered[rare][0].recall,
-        "p95_ms_rare": filtered[rare][0].p95_ms,
-        "plan_rare": plans[rare],
-    }
+    points += [exact(gallery.vectors, vectors, truth), *filtered]
     return [point.row for point in points], figures, curves
+
+
+def filtered_points(
+    shelf: Shelf, gallery: Gallery, queries: Queries, figures: dict[str, object]
+) -> list[Point]:
+    """Measure queries for one type alone, and add the figures.
+
+    A frequent type, asked for by its own pictures and by others, and a rare one.
+    """
+    counts = Counter(gallery.types.tolist()).most_common()
+    frequent, number = counts[0]
+    rare, few = next((name, n) for name, n in counts if K <= n <= RARE)
+    figures |= {"frequent_share": rounded(number / len(gallery)), "rare_rows": few}
+    is_own = queries.types == frequent
+    points = []
+    for kind, wanted, mine in (
+        ("frequent", frequent, queries.where(is_own)),
+        ("frequent_other", frequent, queries.where(~is_own)),
+        ("rare", rare, queries),
+    ):
+        truth = gallery.nearest(mine.vectors, K, wanted)
+        curve = shelf.curve(f"filter: {kind}", mine.vectors, truth, FILTER_EFS, wanted)
+        points += curve
+        figures |= {f"recall_{kind}": curve[0].recall, f"p95_ms_{kind}": curve[0].p95_ms}
+        figures[f"plan_{kind}"] = shelf.plan_of(mine.vectors[:1], wanted)
+    return points
