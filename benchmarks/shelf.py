@@ -211,7 +211,8 @@ class Shelf:
 _BYTES = """
     SELECT
         (SELECT sum(pg_total_relation_size(relid))
-            FROM pg_partition_tree('hangtag_data.embeddings')) / (SELECT count(*) FROM hangtag_data.embeddings),
+            FROM pg_partition_tree('hangtag_data.embeddings'))
+            / (SELECT count(*) FROM hangtag_data.embeddings),
         pg_total_relation_size('hangtag_data.uploads')::float
             / (SELECT count(*) FROM hangtag_data.uploads),
         (pg_total_relation_size('hangtag_data.predictions')::float
