@@ -23,7 +23,7 @@ class ReviewSettings(DatabaseSettings):
         default=8080,
         ge=0,
         le=65535,
-        description="port the console listens on; 0 takes any free one",
+        description="port the console listens on; `hangtag up` takes the next free one",
     )
     console_proxies: str = Field(
         default="",

@@ -39,6 +39,8 @@ def make_app(settings: WorkerSettings) -> Celery:
         worker_proc_alive_timeout=120,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A server that is full, or was made a replica, answers with errors: no reason to end.
+        broker_channel_error_retry=True,
         broker_transport_options={
             # kombu has no timeouts of its own: a broker that vanished would hold us for ever.
             "socket_timeout": 10,

@@ -5,6 +5,9 @@ killed between the two, or a connection cut while the reply is under way, loses 
 doorbell that is nothing, for `hangtag.ingest` it is an upload (decision 12). Here a script on the
 server does both. Everything else, the format of what is noted too, is the transport's own: workers
 of either kind can run beside each other.
+
+A message is given back, or put off, to the queue that it was taken from, whatever exchange it
+names: kombu asks the exchange, and where no queue is bound to that the message would be gone.
 """
 
 from __future__ import annotations
@@ -34,27 +37,25 @@ NEVER = "hangtag_never"
 WAIT_SECONDS = 0.2
 
 #: KEYS: the queues in their order, then the hash and the index of unacknowledged messages, then
-#: UNREADABLE. ARGV[1]: Unix time. Returns queue, entry and delivery tag, which is empty where the
-#: entry could not be read; nil where all queues are empty. Popping comes first: a server out of
-#: memory refuses what grows it, but not within a script that has already written.
+#: UNREADABLE. ARGV: Unix time, then the routing keys that lead to the queues. Returns queue, entry
+#: and delivery tag, which is empty where the entry could not be read; nil where all queues are
+#: empty. Popping comes first: a server out of memory refuses what grows it, but not within a script
+#: that has already written.
 TAKE = """
 local queues = #KEYS - 3
 for i = 1, queues do
     local entry = redis.call('RPOP', KEYS[i])
     if entry then
-        local ok, tag, exchange, routing_key = pcall(function()
-            local properties = cjson.decode(entry).properties
-            local to = properties.delivery_info
-            return properties.delivery_tag, to.exchange, to.routing_key
+        local ok, tag = pcall(function()
+            return cjson.decode(entry).properties.delivery_tag
         end)
-        if not ok or type(tag) ~= 'string' or tag == '' or type(exchange) ~= 'string'
-                or type(routing_key) ~= 'string' then
+        if not ok or type(tag) ~= 'string' or tag == '' then
             redis.call('LPUSH', KEYS[queues + 3], entry)
             return {KEYS[i], entry, ''}
         end
         -- The message as it stands: to decode and encode it again could change it.
-        redis.call('HSET', KEYS[queues + 1], tag, '[' .. entry .. ',' .. cjson.encode(exchange)
-            .. ',' .. cjson.encode(routing_key) .. ']')
+        redis.call('HSET', KEYS[queues + 1], tag,
+            '[' .. entry .. ',"",' .. cjson.encode(ARGV[1 + i]) .. ']')
         redis.call('ZADD', KEYS[queues + 2], ARGV[1], tag)
         return {KEYS[i], entry, tag}
     end
@@ -85,32 +86,32 @@ class QoS(redis.QoS):  # type: ignore[misc] # kombu has no types
             log.warning("what is overdue in the broker is given back later: %s", error)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
-        """Give a message back; set it aside where it is none.
+        """Give a message back; set it aside where it is none, or leads to no queue.
 
         `TAKE` notes before anybody has read: what only its parser takes would end whoever gives
-        back, and with them all that is overdue.
+        back, and with them all that is overdue. Workers without this channel note the exchange that
+        a message names; where that leads nowhere kombu would remove the note and push nothing.
         """
         with self.channel.conn_or_acquire(client) as own:
             note = own.hget(self.unacked_key, tag)
-            if note is None or _is_note(note):
+            if note is None or self._can_be_given_back(note):
                 super().restore_by_tag(tag, own, leftmost)
                 return
-            log.error("a note of the broker is no Celery message; it is kept in %s", UNREADABLE)
+            log.error("a note of the broker cannot be given back; it is kept in %s", UNREADABLE)
             with own.pipeline() as pipe:
                 pipe.lpush(UNREADABLE, note)
                 self._remove_from_indices(tag, pipe)
                 pipe.execute()
 
-
-def _is_note(note: bytes) -> bool:
-    """Tell whether kombu can give back what was noted."""
-    try:
-        message, exchange, routing_key = loads(bytes_to_str(note))
-        properties, headers = message["properties"], message["headers"]
-        names = (exchange, routing_key, properties["delivery_tag"])
-        return isinstance(headers, dict) and all(isinstance(name, str) for name in names)
-    except MALFORMED:
-        return False
+    def _can_be_given_back(self, note: bytes) -> bool:
+        """Tell whether kombu can give back what was noted."""
+        try:
+            message, exchange, routing_key = loads(bytes_to_str(note))
+            self.channel.require_readable(message)
+            queues = self.channel._lookup(exchange, routing_key)
+            return bool(queues) and all(isinstance(queue, str) and queue for queue in queues)
+        except MALFORMED:
+            return False
 
 
 class Channel(redis.Channel):  # type: ignore[misc]
@@ -145,13 +146,14 @@ class Channel(redis.Channel):  # type: ignore[misc]
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues or not self._is_registered():
             return
-        keys = [self._q_for_pri(queue, step) for step in self.priority_steps for queue in queues]
+        ways = [(self._q_for_pri(queue, p), queue) for p in self.priority_steps for queue in queues]
+        keys = [key for key, _ in ways]
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self._waiting = self._found_nothing
         if not self._waiting:
             keys += [self.unacked_key, self.unacked_index_key, UNREADABLE]
-            self._send("EVAL", TAKE, len(keys), *keys, time())
+            self._send("EVAL", TAKE, len(keys), *keys, time(), *(queue for _, queue in ways))
             return
         wait = WAIT_SECONDS if timeout is None else timeout
         if self._refused:
@@ -219,7 +221,7 @@ class Channel(redis.Channel):  # type: ignore[misc]
         self._queue_cycle.rotate(queue)
         noted = bytes_to_str(tag) or None
         try:
-            message = self._read_message(entry)
+            message = self._read_message(entry, queue)
         except MALFORMED as error:
             self._set_aside(queue, entry, noted, error)
             raise Empty from error
@@ -233,24 +235,24 @@ class Channel(redis.Channel):  # type: ignore[misc]
             self._forget(message, noted)
             # Celery may have taken a place in its pool for it, and clears them when it connects.
             raise ConnectionError("Celery could not take a message") from error
+        except self.ResponseError as error:
+            if noted:
+                raise
+            # It could not be noted, as on a full server. It is in `UNREADABLE`, and stays there.
+            log.error("a message is kept in the list %s: %s", UNREADABLE, error)
+            raise Empty from error
         finally:
             self.noted = None
         if not noted:  # the server's parser is the stricter one, of lone surrogates for example
             with self.conn_or_acquire() as client:
                 client.lrem(UNREADABLE, 1, entry)
 
-    def _read_message(self, entry: bytes) -> dict[str, Any]:
-        """Decode an entry of a queue. Raises whatever its content leads to."""
+    def _read_message(self, entry: bytes, queue: str) -> dict[str, Any]:
+        """Decode an entry of a queue, to which it belongs. Raises whatever its content leads to."""
         message: dict[str, Any] = loads(bytes_to_str(entry))
-        properties = message["properties"]
-        to = properties["delivery_info"]
-        for name in (properties["delivery_tag"], to["exchange"], to["routing_key"]):
-            if not isinstance(name, str):
-                raise TypeError(f"{name!r} is no name")
-        if not properties["delivery_tag"]:
-            raise ValueError("it has no delivery tag")
-        if not isinstance(message["headers"], dict):
-            raise TypeError("the headers are no object")
+        self.require_readable(message)
+        # By these it is noted, given back, and put off by `task.retry`.
+        message["properties"]["delivery_info"].update(exchange="", routing_key=queue)
         # The only header that ends a worker when it is wrong, long after it was taken.
         hard, soft = message["headers"].get("timelimit") or (None, None)
         for seconds in (hard, soft):
@@ -258,6 +260,20 @@ class Channel(redis.Channel):  # type: ignore[misc]
                 raise TypeError(f"{seconds!r} is no time limit")
         self.Message(message, channel=self)  # which decodes the body
         return message
+
+    def require_readable(self, message: dict[str, Any]) -> None:
+        """Raise one of `MALFORMED` for what kombu cannot deliver, or could not give back."""
+        properties = message["properties"]
+        tag = properties["delivery_tag"]
+        if not isinstance(tag, str) or not tag:
+            raise TypeError(f"{tag!r} is no delivery tag")
+        for name, part in (
+            ("headers", message["headers"]),
+            ("delivery_info", properties["delivery_info"]),
+        ):
+            if not isinstance(part, dict):
+                raise TypeError(f"the {name} are no object")
+        self._get_message_priority(message, reverse=False)  # endless, it would overflow
 
     def _set_aside(self, queue: str, entry: bytes, noted: str | None, error: Exception) -> None:
         """Keep an entry in `UNREADABLE`, where `TAKE` has not put it."""

@@ -20,8 +20,9 @@ from db.queries.uploads import Submitted, UploadStatus, list_status
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
 from models.card import WEIGHTS, default_version, version_folder
+from worker.cli.output import note
 from worker.client import Client
-from worker.settings import load_settings
+from worker.settings import WorkerSettings, load_settings
 from worker.setup import missing_weights, register_folder
 from worker.storage import list_pictures
 from worker.supervisor import Supervisor, env_hint
@@ -40,9 +41,7 @@ console = Console(width=None if sys.stdout.isatty() else 110)
 def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> None:
     """Start, hand in, wait, show, and serve until Ctrl-C (or stop)."""
     paths = _pictures(images)
-    supervisor = Supervisor(data_dir, load_settings(), workers=1, console_port=port)
-    for line in supervisor.not_ours():
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    supervisor = Supervisor(data_dir, _own_settings(), workers=1, console_port=port)
     console.print("[bold]Hangtag[/] starts what it needs: servers, a worker and the console …")
     supervisor.start()
     try:
@@ -56,13 +55,20 @@ def run_demo(data_dir: Path, images: Path | None, serve: bool, port: int) -> Non
         supervisor.stop()
 
 
+def _own_settings() -> WorkerSettings:
+    """Return the settings without what they name outside: drawings are nobody's uploads."""
+    settings = load_settings()
+    named = [name for name in ("database_url", "broker_url", "store") if getattr(settings, name)]
+    for name in named:
+        note(f"HANGTAG_{name.upper()} is set and left alone: a demo uses nothing but its own")
+    return settings.model_copy(update=dict.fromkeys(named))
+
+
 def _have_a_model(supervisor: Supervisor) -> None:
     """Activate the shipped version where an earlier demo's is no longer here."""
     missing = missing_weights(supervisor.active_model, supervisor.weights)
     if missing is None:
         return
-    if not supervisor.embedded_database:  # somebody's own: a demo switches nothing there
-        raise UsageError(missing)
     folder = supervisor.weights or WEIGHTS
     shipped = default_version(folder)
     engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
@@ -211,25 +217,17 @@ def _print_similar(
 
 
 def _serve(supervisor: Supervisor) -> None:
-    """Give the demo's operator a new password and run until Ctrl-C.
-
-    In somebody's own database nobody gets an account from a demo.
-    """
+    """Give the demo's operator a new password and run until Ctrl-C."""
+    password = random_password()
+    engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
+    with transaction(engine) as session:
+        upsert_password(session, DEMO_OPERATOR, hash_password(password))
+    engine.dispose()
     console.print(
-        f"\nReview what the model was unsure of: [bold]{supervisor.console_url}[/]", highlight=False
+        f"\nReview what the model was unsure of: [bold]{supervisor.console_url}[/]\n"
+        f"  name [bold]{DEMO_OPERATOR}[/], password [bold]{password}[/] (of this start)",
+        highlight=False,
     )
-    if supervisor.embedded_database:
-        password = random_password()
-        engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
-        with transaction(engine) as session:
-            upsert_password(session, DEMO_OPERATOR, hash_password(password))
-        engine.dispose()
-        console.print(
-            f"  name [bold]{DEMO_OPERATOR}[/], password [bold]{password}[/] (of this start)",
-            highlight=False,
-        )
-    else:
-        console.print("  with an account of its own: hangtag operator add NAME", highlight=False)
     console.print(
         f"In other terminals: {env_hint(supervisor.data_dir)}\nCtrl-C ends everything.",
         highlight=False,

@@ -225,11 +225,6 @@ class Supervisor:
             if url
         ]
 
-    @property
-    def embedded_database(self) -> bool:
-        """Whether the database is ours, and not one that `HANGTAG_DATABASE_URL` names."""
-        return not self._settings.database_url
-
     def _start_database(self) -> str:
         if self._settings.database_url:
             return self._settings.database_url

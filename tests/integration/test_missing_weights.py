@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 
 from db.queries.models import activate_model, get_active_model, register_model
 from db.session import transaction
-from errors import UsageError
 from models.card import default_version
 from tests.conftest import SAMPLES
 from worker.demo import _have_a_model
@@ -78,7 +77,6 @@ def test_the_demo_takes_the_shipped_version(
         active_model=gone,
         weights=None,
         environment={"HANGTAG_DATABASE_URL": settings.require_url()},
-        embedded_database=True,
     )
     _have_a_model(cast(Supervisor, supervisor))
     with transaction(engine) as session:
@@ -86,16 +84,6 @@ def test_the_demo_takes_the_shipped_version(
     assert active is not None
     assert active.version == default_version()
     assert "no longer shipped" in " ".join(capsys.readouterr().out.split())
-
-
-def test_the_demo_switches_nothing_in_somebody_s_own_database(gone: str, engine: Engine) -> None:
-    supervisor = SimpleNamespace(active_model=gone, weights=None, embedded_database=False)
-    with pytest.raises(UsageError, match="model gone-1 is active, but"):
-        _have_a_model(cast(Supervisor, supervisor))
-    with transaction(engine) as session:
-        active = get_active_model(session)
-    assert active is not None
-    assert active.version == gone
 
 
 def test_without_any_version_here_the_list_is_named(gone: str, tmp_path: Path) -> None:

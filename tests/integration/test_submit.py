@@ -106,3 +106,20 @@ def test_an_installation_says_which_servers_are_not_its_own(tmp_path: Path) -> N
     assert "unset HANGTAG_DATABASE_URL" in line
     odd = WorkerSettings(broker_url="redis://host:port/0")
     assert "HANGTAG_BROKER_URL" in Supervisor(tmp_path, odd, 1, 8080).not_ours()[0]
+
+
+def test_a_demo_leaves_what_the_environment_names_alone(
+    hangtag: Hangtag, settings: WorkerSettings, tmp_path: Path
+) -> None:
+    """Its drawings would be uploads there, and wait for operators."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shutil.copy(SAMPLES / "polo_green.jpg", pictures)
+    done = hangtag(
+        "demo", "--no-serve", "--images", str(pictures), "--data-dir", str(tmp_path / "demo")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 uploads in" in done.stdout
+    assert "HANGTAG_DATABASE_URL is set and left alone" in done.stderr
+    assert run_sql(settings.require_url(), "SELECT id FROM hangtag_data.uploads") == []
+    assert list(settings.require_store().iterdir()) == []

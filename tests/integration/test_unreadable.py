@@ -164,3 +164,24 @@ def test_what_a_full_server_cannot_keep_apart_takes_nobody_s_place(
             server.config_set("maxmemory", 0)
     assert got == ["good"]
     assert (server.hlen("unacked"), server.llen(UNREADABLE)) == (1, 0)
+
+
+def test_what_a_full_server_cannot_note_ends_nobody(
+    valkey: EmbeddedValkey, server: redis.Redis
+) -> None:
+    """Only Python reads it, and then the server has no room for its note: it is kept apart."""
+    publish(valkey.url, "odd")
+    entry = server.rpop("first")
+    assert isinstance(entry, bytes)
+    entry = entry.replace(b'"headers": {}', b'"headers": {"name": "a\\ud800"}')
+    server.lpush("first", entry)
+    publish(valkey.url, "good", "second")
+    got: list[object] = []
+    with consuming(valkey.url, acknowledging(got)) as connection:
+        server.config_set("maxmemory", 1)
+        try:
+            receive(connection, got, 1)
+        finally:
+            server.config_set("maxmemory", 0)
+    assert got == ["good"]
+    assert server.lrange(UNREADABLE, 0, -1) == [entry]

@@ -300,6 +300,7 @@ def test_a_message_that_comes_before_the_schema_is_kept(
         producer.send_task(
             "hangtag.ingest", args=["file:///gone.jpg", "celery", "1"], queue="ingest"
         )
+        _name_an_exchange_that_nobody_bound(settings)
         worker = start("worker", HANGTAG_DATABASE_URL=url)
         reaper = start("reaper", HANGTAG_DATABASE_URL=url)
         time.sleep(5)  # both have tried, and were told that there are no tables
@@ -324,3 +325,12 @@ def test_a_message_that_comes_before_the_schema_is_kept(
             process.wait(30)
     finally:
         run_sql(postgres.url("postgres"), "DROP DATABASE early WITH (FORCE)")
+
+
+def _name_an_exchange_that_nobody_bound(settings: WorkerSettings) -> None:
+    """Celery puts a task off by the exchange that its message names."""
+    with make_app(settings).connection_for_read() as connection:
+        client = connection.default_channel.client
+        message = json.loads(client.rpop("ingest"))
+        message["properties"]["delivery_info"] = {"exchange": "celery", "routing_key": "celery"}
+        client.lpush("ingest", json.dumps(message))
