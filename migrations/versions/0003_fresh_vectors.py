@@ -1,17 +1,13 @@
 """New vectors go to a part without an HNSW index; a janitor moves them to the index later."""
 
 from alembic import op
-from sqlalchemy import text
 
-from migrations.files import SQL, run_file
+from migrations.files import run_file
 
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
-
-#: Workers go on writing meanwhile, so the last few are moved under the lock.
-FEW_ROWS = 50
 
 
 def upgrade() -> None:
@@ -28,9 +24,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Move what is fresh to the index, then drop the fresh parts."""
     with op.get_context().autocommit_block():
-        connection = op.get_bind()
-        connection.execute(text("SET hangtag.folding = 'on'"))
-        step = text((SQL / "0003_fold.sql").read_text())
-        while connection.execute(step).rowcount > FEW_ROWS:
-            pass
+        op.execute("SET hangtag.folding = 'on'")
+        run_file("0003_fold.sql")
     run_file("0003_downgrade.sql")
