@@ -61,8 +61,9 @@ def index_generation(
     an engine of `make_indexing_engine`. Raises UsageError where another one is at it.
     """
     try:
-        with engine.connect() as opened:
-            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()  # closed at the end, and the lock with it
             _lock(connection)
             indexes = list_hnsw_indexes(connection, generation)
             drop = rebuild or (not keep and _is_cheaper_in_bulk(connection, generation))
