@@ -177,8 +177,10 @@ class Tag(Base):
 
 
 class Embedding(Base):
-    """A unit vector; narrow, partitioned by generation, an HNSW index a partition.
+    """A unit vector; narrow, partitioned by generation.
 
+    Fresh vectors of generation N have the number -N, and no HNSW index; a janitor moves them to
+    N, which has one. A trigger makes fresh what is written under N, and keeps one of both.
     The categories are the published ones (null while they are not), kept here so that a
     filtered search touches this table alone.
     """

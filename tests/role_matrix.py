@@ -74,6 +74,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "operator": "SELECT, DELETE, UPDATE(article_type, master_category, sub_category)",
     },
     "table hangtag_data.embeddings_gN": {},  # reached through the table above alone
+    "table hangtag_data.embeddings_gN_fresh": {},
     "table hangtag_data.review_items": {
         "worker": "SELECT, INSERT",
         "operator": "SELECT, UPDATE(claimed_by, decided_at, lease_until, priority, status)",
@@ -101,8 +102,10 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     # The owner's alone.
     "table hangtag_data.alembic_version": {},
     "function hangtag_data.activate_model": {},
+    "function hangtag_data.add_fresh_part": {},
     "function hangtag_data.audit_decision": {},
     "function hangtag_data.audit_operator": {},
+    "function hangtag_data.keep_one_vector": {},
     "function hangtag_data.limit_readers": {},
     "function hangtag_data.refuse_change": {},
     "function hangtag_data.register_model": {},

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from db.queries.models import get_active_model
+from db.queries.parts import BUILDING, VALID, count_fresh, get_index_state
 from db.queries.uploads import get_overdue_seconds, is_anything_held
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
 from worker.app import LANES, METRICS, make_app
+from worker.janitor import EXPLAINED, KEPT_FRESH
 from worker.reaper import REAPER_LOCK
 from worker.settings import WorkerSettings
 
@@ -25,6 +28,8 @@ ANSWER_SECONDS = 5.0
 METRICS_SECONDS = 2.0
 #: A sweep may wait for a broker that is away; after this long it hangs.
 SWEEP_SECONDS = 60.0
+#: More fresh vectors than the janitor keeps are there for a while after many uploads.
+MOST_FRESH = 10 * KEPT_FRESH
 #: Between two batches nobody holds a claim for a moment: nobody took any if none did so long.
 LOOK_SECONDS = 3.0
 
@@ -149,6 +154,27 @@ def check_worker(settings: WorkerSettings) -> str:
     return f"{', '.join(sorted(answers))}: answers, and no upload waits too long"
 
 
+def check_vectors(settings: WorkerSettings) -> str:
+    """See that the active version has its index, and that not too many vectors wait for it.
+
+    Raises HangtagError where similarity is slow for want of it, or the database is away.
+    """
+    with transaction(make_engine(settings.require_url())) as session:
+        active = get_active_model(session)
+        if active is None:
+            return "no model version is active"
+        state = get_index_state(session.connection(), active.generation)
+        fresh = count_fresh(session.connection(), active.generation, at_most=MOST_FRESH + 1)
+    if state not in (VALID, BUILDING):
+        raise HangtagError(f"the index of {active.version} {EXPLAINED[state]}")
+    if fresh > MOST_FRESH:
+        raise HangtagError(
+            f"more than {MOST_FRESH} vectors are not in the index, so similarity is slow. The "
+            "reaper's process adds them; faster: hangtag model index"
+        )
+    return f"the index of {active.version} {EXPLAINED[state]}; {fresh} vectors are fresh"
+
+
 def ask_metrics(settings: WorkerSettings) -> dict[str, dict[str, float]]:
     """Return the totals of `worker.stages`, by worker. Raises HangtagError without a broker."""
     try:
@@ -213,4 +239,5 @@ CHECKS: dict[str, Callable[[WorkerSettings], str]] = {
     "broker": check_broker,
     "reaper": check_reaper,
     "worker": check_worker,
+    "vectors": check_vectors,
 }

@@ -18,6 +18,7 @@ from db.session import make_engine, transaction
 from errors import TransientError
 from worker.app import make_app
 from worker.bell import MOST_RINGS, ring
+from worker.janitor import Janitor
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,14 @@ class Reaper:
         self._stopping = False
 
     def run(self) -> None:
-        """Sweep until SIGTERM or SIGINT; a lost database or broker is waited for."""
+        """Sweep until SIGTERM or SIGINT; a lost database or broker is waited for.
+
+        A janitor works beside it, in a thread of its own.
+        """
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
+        janitor = Janitor(self._settings)
+        janitor.start()
         while not self._stopping:
             try:
                 with self._engine.connect() as connection:
@@ -47,6 +53,7 @@ class Reaper:
             except Exception as error:  # whatever it was, the reaper must come back
                 log.error("reaper: %s; again in %s s", error, self._settings.reap_seconds)
                 self._wait(None)
+        janitor.stop()
         self._engine.dispose()
 
     def sweep(self) -> None:

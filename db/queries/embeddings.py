@@ -77,11 +77,13 @@ class Unembedded:
     uri: str
 
 
+# A generation's fresh vectors have its number with a minus.
 _UNEMBEDDED = """
     FROM hangtag_data.embeddings AS e
-    WHERE e.generation <> :generation AND e.item = 0 AND NOT EXISTS (
+    WHERE e.generation NOT IN (:generation, -:generation) AND e.item = 0 AND NOT EXISTS (
         SELECT FROM hangtag_data.embeddings AS n
-        WHERE n.generation = :generation AND n.upload_id = e.upload_id AND n.item = e.item
+        WHERE n.generation IN (:generation, -:generation)
+            AND n.upload_id = e.upload_id AND n.item = e.item
             AND (CAST(:after AS uuid) IS NULL OR n.upload_id > CAST(:after AS uuid)))
     AND (CAST(:after AS uuid) IS NULL OR e.upload_id > CAST(:after AS uuid))
 """
@@ -128,30 +130,45 @@ def add_embeddings(
     The categories are those of the newest other vector. A picture whose vectors are gone, since
     an operator said meanwhile that it is no fashion, gets none; one that has it keeps its own.
     """
-    rows = session.execute(
+    ids = [str(image_id) for image_id, _ in vectors]
+    # Waits for a janitor who moves vectors of these uploads; the next statement sees them moved.
+    session.execute(
+        text(
+            "SELECT FROM hangtag_data.uploads WHERE id = ANY(CAST(:ids AS uuid[])) "
+            "ORDER BY id FOR KEY SHARE"
+        ),
+        {"ids": ids},
+    )
+    added: int = session.execute(
         text(
             """
-            INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
-                article_type, sub_category, master_category)
-            SELECT :generation, r.upload_id, 0, CAST(r.embedding AS halfvec),
-                o.article_type, o.sub_category, o.master_category
-            FROM unnest(CAST(:ids AS uuid[]), CAST(:embeddings AS text[]))
-                AS r (upload_id, embedding)
-            CROSS JOIN LATERAL (
-                SELECT e.article_type, e.sub_category, e.master_category
-                FROM hangtag_data.embeddings AS e
-                WHERE e.upload_id = r.upload_id AND e.item = 0 AND e.generation <> :generation
-                ORDER BY e.generation DESC LIMIT 1
-                FOR SHARE  -- waits for a decision under way, and lets none in until it is written
-            ) AS o
-            ON CONFLICT (upload_id, item, generation) DO NOTHING
-            RETURNING upload_id
+            WITH added AS MATERIALIZED (
+                SELECT r.upload_id, r.embedding, o.*
+                FROM unnest(CAST(:ids AS uuid[]), CAST(:embeddings AS text[]))
+                    AS r (upload_id, embedding)
+                CROSS JOIN LATERAL (
+                    SELECT e.article_type, e.sub_category, e.master_category
+                    FROM hangtag_data.embeddings AS e
+                    WHERE e.upload_id = r.upload_id AND e.item = 0
+                        AND e.generation NOT IN (:generation, -:generation)
+                    ORDER BY abs(e.generation) DESC LIMIT 1
+                    FOR SHARE  -- waits for a decision under way, lets none in until it is written
+                ) AS o
+                WHERE NOT EXISTS (
+                    SELECT FROM hangtag_data.embeddings AS n
+                    WHERE n.upload_id = r.upload_id AND n.item = 0
+                        AND n.generation IN (:generation, -:generation))
+            ), written AS (
+                INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
+                    article_type, sub_category, master_category)
+                SELECT :generation, upload_id, 0, CAST(embedding AS halfvec),
+                    article_type, sub_category, master_category
+                FROM added
+                ON CONFLICT (upload_id, item, generation) DO NOTHING
+            )
+            SELECT count(*) FROM added  -- what a trigger makes fresh is not returned
             """
         ),
-        {
-            "generation": generation,
-            "ids": [str(image_id) for image_id, _ in vectors],
-            "embeddings": [vector for _, vector in vectors],
-        },
-    )
-    return len(rows.all())
+        {"generation": generation, "ids": ids, "embeddings": [vector for _, vector in vectors]},
+    ).scalar_one()
+    return added

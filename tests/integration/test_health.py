@@ -25,6 +25,7 @@ from worker.settings import WorkerSettings
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Hangtag = Callable[..., "subprocess.CompletedProcess[str]"]
 STALL_SECONDS = 4.0
+PARTS = ("database", "broker", "reaper", "worker", "vectors")
 __all__ = ["up"]  # a fixture
 
 
@@ -56,7 +57,7 @@ def test_a_worker_that_lives_but_takes_nothing_is_found(
     wait_until(lambda: all_final(settings, 1), what="a tag")
     well = hangtag("health", **more)
     assert well.returncode == 0, well.stderr
-    assert parts(well) == {"database": True, "broker": True, "reaper": True, "worker": True}
+    assert parts(well) == dict.fromkeys(PARTS, True)
 
     cancel_consumers(settings)
     client.submit_files([SAMPLES / "watch_steel_blue_dial.jpg"], source="test")

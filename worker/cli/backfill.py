@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from db.queries.models import get_active_model, list_models, register_model
+from db.queries.parts import may_index
 from db.session import make_engine, transaction
 from errors import UsageError
 from models.card import WEIGHTS, version_folder
 from models.predictor import Predictor
 from worker.backfill import backfill as run_backfill
+from worker.cli.index import index_with_progress
 from worker.cli.output import note, print_json, progress_bar
+from worker.indexing import make_indexing_engine
 from worker.settings import load_settings
 
 
@@ -57,10 +60,17 @@ def backfill(
 
         report = run_backfill(engine, settings, predictor, generation, progress)
     print_json({"version": name, "written": report.written, "failed": dict(report.failed)})
+    with transaction(engine) as session:
+        active = get_active_model(session)  # somebody may have switched meanwhile
+        owner = may_index(session.connection(), generation)
+    waits = active is None or active.version != name
+    if waits and owner:
+        indexing = make_indexing_engine(settings.require_url())
+        index_with_progress(indexing, generation, active=False)
+        indexing.dispose()
     if report.failed:
         note("the log above names the pictures that have no vector; run it again to try them again")
         raise typer.Exit(1)
-    with transaction(engine) as session:
-        active = get_active_model(session)  # somebody may have switched meanwhile
-    if active is None or active.version != name:
-        note(f"similarity shows them after: hangtag model activate {name}")
+    if waits:
+        first = "" if owner else f"hangtag model index {name} (as the owner), "
+        note(f"similarity shows them after: {first}hangtag model activate {name}")

@@ -7,15 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from sqlalchemy.orm import Session
 
-from db.queries.models import activate_model, get_previous_model, list_models
+from db.queries.models import (
+    ModelVersion,
+    activate_model,
+    get_active_model,
+    get_previous_model,
+    list_models,
+)
+from db.queries.parts import count_fresh, get_index_state
 from db.session import make_engine, transaction
 from errors import UsageError
 from models.card import WEIGHTS, Card, default_version, version_folder
-from worker.cli import backfill
+from worker.cli import backfill, index
 from worker.cli.compare import BackboneWeightsOption, DownloadOption
 from worker.cli.options import DataOption, WeightsOption, require_train_extra, weights_folder
 from worker.cli.output import note, print_json, progress_bar
+from worker.janitor import KEPT_FRESH
 from worker.settings import load_settings
 from worker.setup import register_folder
 
@@ -29,6 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     app.command()(train)
     backfill.register(model_app)
+    index.register(model_app)
     app.add_typer(model_app, name="model")
 
 
@@ -198,14 +208,19 @@ def _chosen_backbone(
 def listing() -> None:
     """List model versions: those on disk, and what the database knows of them.
 
+    `fresh` vectors are not in the index yet; `index` is `valid`, `building`, `missing` or
+    `invalid`: of the latter two `hangtag model index VERSION` makes a valid one.
+
     Example: hangtag model list
     """
     settings = load_settings()
     folder = settings.weights or WEIGHTS
-    known = {}
+    known: dict[str, ModelVersion] = {}
+    vectors: dict[str, dict[str, Any]] = {}
     if settings.database_url:
         with transaction(make_engine(settings.database_url)) as session:
             known = {row.version: row for row in list_models(session)}
+            vectors = {row.version: _vectors(session, row.generation) for row in known.values()}
     default = default_version(folder) if (folder / "default").is_file() else None
     on_disk = sorted(path.parent.name for path in folder.glob("*/card.json"))
     for version in sorted({*on_disk, *known}):
@@ -217,8 +232,17 @@ def listing() -> None:
                 "default": version == default,
                 "active": bool(row and row.active),
                 "generation": row.generation if row else None,
+                **vectors.get(version, {"fresh": None, "index": None}),
             }
         )
+
+
+def _vectors(session: Session, generation: int) -> dict[str, Any]:
+    connection = session.connection()
+    return {
+        "fresh": count_fresh(connection, generation),
+        "index": get_index_state(connection, generation),
+    }
 
 
 @model_app.command("activate")
@@ -236,7 +260,11 @@ def activate(
     register_folder(engine, version_folder(version, settings.weights or WEIGHTS))
     with transaction(engine) as session:
         activate_model(session, version)
+        generation = get_active_model(session).generation  # type: ignore[union-attr]  # just set
+        fresh = count_fresh(session.connection(), generation)
     print_json({"version": version, "active": True})
+    if fresh > KEPT_FRESH:
+        note(f"{fresh} vectors are not in the index yet; quickest: hangtag model index {version}")
 
 
 @model_app.command("rollback")

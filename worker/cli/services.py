@@ -174,7 +174,8 @@ def reaper() -> None:
 
 def health(
     part: Annotated[
-        str | None, typer.Argument(help="database, broker, reaper or worker; all by default.")
+        str | None,
+        typer.Argument(help="database, broker, reaper, worker or vectors; all by default."),
     ] = None,
 ) -> None:
     """Tell whether uploads make progress: a JSON line a part, exit code 1 where one does not.
