@@ -91,5 +91,4 @@ def _result(vector: Vectors) -> Result:
         published=tags,
         fashion_score=0.9,
         embedding=vector_text(vector),
-        preview=None,
     )
