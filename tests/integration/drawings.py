@@ -30,7 +30,7 @@ def unsure() -> Predictor:
 
 
 @pytest.fixture
-def worker(settings: WorkerSettings) -> Iterator[Engine]:
+def worker_engine(settings: WorkerSettings) -> Iterator[Engine]:
     """Engine under the workers' role: what it is not granted, the drawer cannot do."""
     made = make_engine(settings.require_url(), pool_size=4, role=roles.WORKER)
     yield made
@@ -38,9 +38,11 @@ def worker(settings: WorkerSettings) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def review(worker: Engine, settings: WorkerSettings, unsure: Predictor) -> Callable[..., list[str]]:
+def review(
+    worker_engine: Engine, settings: WorkerSettings, unsure: Predictor
+) -> Callable[..., list[str]]:
     """Hand in files of the store and run their batches; return the uploads' ids."""
-    pipeline = Pipeline(worker, settings, "test", lambda _version: unsure)
+    pipeline = Pipeline(worker_engine, settings, "test", lambda _version: unsure)
 
     def run(*names: str, priority: int = 0) -> list[str]:
         store = settings.require_store()
@@ -48,7 +50,7 @@ def review(worker: Engine, settings: WorkerSettings, unsure: Predictor) -> Calla
             if not (store / name).exists():
                 shutil.copy(SAMPLES / "cat.jpg", store / name)
         uris = [(store / name).as_uri() for name in names]
-        with transaction(worker) as session:
+        with transaction(worker_engine) as session:
             rows = insert_uploads(session, uris, "test", list(names), priority)
         while pipeline.run_batch(backfill=True).claimed:
             pass
@@ -58,13 +60,13 @@ def review(worker: Engine, settings: WorkerSettings, unsure: Predictor) -> Calla
 
 
 @pytest.fixture
-def drawer(worker: Engine, settings: WorkerSettings) -> Drawer:
-    return Drawer(worker, settings)
+def drawer(worker_engine: Engine, settings: WorkerSettings) -> Drawer:
+    return Drawer(worker_engine, settings)
 
 
-def one_at_a_time(worker: Engine, settings: WorkerSettings, **more: Any) -> Drawer:
+def one_at_a_time(worker_engine: Engine, settings: WorkerSettings, **more: Any) -> Drawer:
     """A drawer whose slices are one picture."""
-    return Drawer(worker, settings.model_copy(update={"batch_size": 1, **more}))
+    return Drawer(worker_engine, settings.model_copy(update={"batch_size": 1, **more}))
 
 
 def drawn(settings: WorkerSettings) -> list[str]:

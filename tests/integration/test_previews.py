@@ -28,13 +28,13 @@ from tests.integration.drawings import (
     review,
     turn,
     unsure,
-    worker,
+    worker_engine,
 )
 from worker import previews
 from worker.previews import Drawer, draw_preview
 from worker.settings import WorkerSettings
 
-__all__ = ["drawer", "review", "unsure", "worker"]  # fixtures
+__all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
 
 
 def test_an_item_waits_at_once_and_is_handed_out_when_it_is_drawn(
@@ -60,13 +60,13 @@ def test_an_item_waits_at_once_and_is_handed_out_when_it_is_drawn(
 
 
 def test_previews_are_drawn_in_the_order_in_which_operators_get_them(
-    worker: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
+    worker_engine: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
 ) -> None:
     review("old.jpg")
     review("young.jpg")
     review("urgent.jpg", priority=5)
     review("whenever.jpg", priority=-5)
-    alone = one_at_a_time(worker, settings)
+    alone = one_at_a_time(worker_engine, settings)
     order: list[str] = []
     while alone.draw():
         order += set(drawn(settings)) - set(order)
@@ -74,14 +74,14 @@ def test_previews_are_drawn_in_the_order_in_which_operators_get_them(
 
 
 def test_the_front_is_drawn_and_no_more(
-    worker: Engine,
+    worker_engine: Engine,
     settings: WorkerSettings,
     review: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What nobody gets to soon waits; what comes with a higher priority belongs to the front."""
     monkeypatch.setattr(previews, "FRONT", 2)
-    alone = one_at_a_time(worker, settings)
+    alone = one_at_a_time(worker_engine, settings)
     review(*(f"{number}.jpg" for number in range(5)))
     assert [alone.draw_front() for _ in range(3)] == [1, 1, 0]
     review("urgent.jpg", priority=5)
@@ -113,7 +113,7 @@ def test_what_is_put_off_at_the_front_leaves_nobody_without_a_picture(
 
 
 def test_two_drawers_draw_each_preview_once(
-    worker: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
+    worker_engine: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
 ) -> None:
     names = [f"{number}.jpg" for number in range(40)]
     review(*names)
@@ -121,7 +121,7 @@ def test_two_drawers_draw_each_preview_once(
     start = threading.Barrier(2)
 
     def work() -> None:
-        own = Drawer(worker, settings.model_copy(update={"batch_size": 4}))
+        own = Drawer(worker_engine, settings.model_copy(update={"batch_size": 4}))
         start.wait(30)
         while count := own.draw():
             claimed.append(count)
@@ -138,7 +138,10 @@ def test_two_drawers_draw_each_preview_once(
 
 
 def test_a_file_that_has_gone_is_a_dead_letter_and_comes_back_as_a_new_item(
-    worker: Engine, settings: WorkerSettings, review: Callable[..., list[str]], drawer: Drawer
+    worker_engine: Engine,
+    settings: WorkerSettings,
+    review: Callable[..., list[str]],
+    drawer: Drawer,
 ) -> None:
     review("gone.jpg", "stays.jpg")
     gone = settings.require_store() / "gone.jpg"
@@ -155,7 +158,7 @@ def test_a_file_that_has_gone_is_a_dead_letter_and_comes_back_as_a_new_item(
     assert str(error).startswith("its preview: ")
     assert drawer.draw() == 0
     gone.with_suffix(".away").rename(gone)
-    with transaction(worker) as session:
+    with transaction(worker_engine) as session:
         requeue_dead(session, None)
     review()
     assert drawer.draw() == 1
@@ -164,7 +167,7 @@ def test_a_file_that_has_gone_is_a_dead_letter_and_comes_back_as_a_new_item(
 
 
 def test_what_fails_again_and_again_is_tried_alone_and_then_dead(
-    worker: Engine,
+    worker_engine: Engine,
     settings: WorkerSettings,
     review: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -185,14 +188,16 @@ def test_what_fails_again_and_again_is_tried_alone_and_then_dead(
         return draw_preview(data, side, limits)
 
     monkeypatch.setattr(previews, "draw_preview", draw)
-    own = Drawer(worker, settings.model_copy(update={"max_attempts": 3, "retry_seconds": 0.0}))
+    own = Drawer(
+        worker_engine, settings.model_copy(update={"max_attempts": 3, "retry_seconds": 0.0})
+    )
     assert [own.draw() for _ in range(4)] == [2, 1, 1, 0]
     assert drawn(settings) == ["well.jpg"]
     assert outcomes(settings)[0] == ("ill.jpg", "dead", "attempts_exhausted", ["withdrawn"])
 
 
 def test_what_killed_its_drawer_each_time_is_given_up_by_the_reaper(
-    worker: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
+    worker_engine: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
 ) -> None:
     review("poison.jpg", "other.jpg")
     run_sql(
@@ -201,15 +206,15 @@ def test_what_killed_its_drawer_each_time_is_given_up_by_the_reaper(
         "preview_due = now() + interval '1 hour' FROM hangtag_data.uploads AS u "
         "WHERE u.id = i.upload_id AND u.external_id = 'poison.jpg'",
     )
-    with transaction(worker) as session:
+    with transaction(worker_engine) as session:
         assert reap_previews(session, 5) == 0, "its last drawer may still be alive"
     run_sql(
         settings.require_url(),
         "UPDATE hangtag_data.review_items SET preview_due = now() WHERE preview_tries = 5",
     )
-    assert one_at_a_time(worker, settings).draw() == 1
+    assert one_at_a_time(worker_engine, settings).draw() == 1
     assert drawn(settings) == ["other.jpg"]
-    with transaction(worker) as session:
+    with transaction(worker_engine) as session:
         assert reap_previews(session, 5) == 1
     assert outcomes(settings)[1] == ("poison.jpg", "dead", "attempts_exhausted", ["withdrawn"])
 
@@ -253,12 +258,12 @@ def test_a_late_drawing_writes_nothing(
 
 
 def test_a_worker_that_is_to_stop_begins_no_drawing_and_hands_back_what_it_has(
-    worker: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
+    worker_engine: Engine, settings: WorkerSettings, review: Callable[..., list[str]]
 ) -> None:
     review(*(f"{number}.jpg" for number in range(6)))
     asked = iter([False, False])
     own = settings.model_copy(update={"decode_threads": 1})
-    stopping = Drawer(worker, own, lambda: next(asked, True))
+    stopping = Drawer(worker_engine, own, lambda: next(asked, True))
     assert stopping.draw() == 6
     assert len(drawn(settings)) == 1
     left = run_sql(

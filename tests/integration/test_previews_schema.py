@@ -24,7 +24,7 @@ from tests.integration.drawings import (
     review,
     turn,
     unsure,
-    worker,
+    worker_engine,
 )
 from tests.integration.schema_0001 import reviews as old_reviews
 from worker.health import find_undrawn
@@ -33,7 +33,7 @@ from worker.previews import Drawer
 from worker.reaper import Reaper
 from worker.settings import WorkerSettings
 
-__all__ = ["drawer", "review", "unsure", "worker"]  # fixtures
+__all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
 
 
 def test_operators_are_served_by_an_index_however_many_are_owed(
@@ -120,16 +120,16 @@ def test_a_downgrade_leaves_an_old_console_nothing_without_a_picture(
 
 
 def test_on_the_schema_of_before_nothing_is_claimed_and_nothing_dies(
-    worker: Engine,
+    worker_engine: Engine,
     settings: WorkerSettings,
     unsure: Predictor,
     drawer: Drawer,
 ) -> None:
     """Not even as an attempt: the upload is there for whoever fits the schema."""
     run_sql(settings.require_url(), "SELECT hangtag.submit_upload('file:///x.jpg', 'x', 'x', 0)")
-    worker.dispose()
+    worker_engine.dispose()
     command.downgrade(alembic_config(settings.require_url()), "0002")
-    pipeline = Pipeline(worker, settings, "test", lambda _version: unsure)
+    pipeline = Pipeline(worker_engine, settings, "test", lambda _version: unsure)
     for work in (lambda: pipeline.run_batch(True), drawer.draw_front, drawer.draw):
         with pytest.raises(TransientError, match="run `hangtag migrate`") as caught:
             work()
