@@ -92,8 +92,9 @@ def describe_rest(waiting: int, undrawn: int = 0) -> str:
     if waiting == 0:
         return "No picture is waiting. New ones appear here by themselves."
     if undrawn:
-        pictures = "1 picture is" if undrawn == 1 else f"{undrawn} pictures are"
-        return f"{pictures} being made ready and will appear here by themselves."
+        if undrawn == 1:
+            return "1 picture is being made ready and will appear here by itself."
+        return f"{undrawn} pictures are being made ready and will appear here by themselves."
     pictures = "picture" if waiting == 1 else f"{waiting} pictures"
     return f"Other operators have the last {pictures}. New ones appear here by themselves."
 
