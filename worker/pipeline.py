@@ -28,7 +28,7 @@ from errors import HangtagError, TransientError, UsageError
 from models.pictures import decode
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels, to_pixels
-from worker.failures import describe, too_slow
+from worker.failures import describe, kept, too_slow
 from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
@@ -223,7 +223,7 @@ class Pipeline:
                 pixels = to_pixels(picture, card.height, card.width)
             return Loaded(claim, pixels)
         except Exception as error:  # one picture's trouble must not touch its neighbours
-            return Failed(claim, error)
+            return Failed(claim, kept(error))
 
     def _is_over(self, share: float) -> bool:
         return time.monotonic() - self._began > share * self._settings.lease_seconds

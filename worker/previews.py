@@ -23,7 +23,7 @@ from db.queries.previews import (
 )
 from db.session import transaction
 from models.pictures import Limits, decode
-from worker.failures import describe, too_slow
+from worker.failures import describe, kept, too_slow
 from worker.patience import PatientThreads
 from worker.settings import WorkerSettings
 from worker.stages import PREVIEW, StageTimes
@@ -133,7 +133,7 @@ class Drawer:
                 jpeg = draw_preview(data, self._settings.preview_side, self._settings.limits)
             return Drawn(claim, jpeg)
         except Exception as error:  # one picture's trouble must not touch its neighbours
-            return Failed(claim, error)
+            return Failed(claim, kept(error))
 
     def _write(self, outcomes: list[Drawn | Failed | Unbegun], started: float) -> None:
         """Write all outcomes in one transaction; only claims that still hold are written."""

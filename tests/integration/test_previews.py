@@ -166,11 +166,21 @@ def test_a_file_that_has_gone_is_a_dead_letter_and_comes_back_as_a_new_item(
     assert drawn(settings) == ["gone.jpg", "stays.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (TransientError("the disk is slow today"), "the disk is slow today"),
+        (MemoryError(), "out of memory; HANGTAG_CHILD_MEMORY_MB may limit it"),
+        (RuntimeError("a bug"), "RuntimeError: a bug"),
+    ],
+)
 def test_what_fails_again_and_again_is_tried_alone_and_then_dead(
     worker_engine: Engine,
     settings: WorkerSettings,
     review: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    reason: str,
 ) -> None:
     """A reason that may pass costs a try each time; its neighbours are drawn with the first."""
     review("ill.jpg", "well.jpg")
@@ -184,7 +194,7 @@ def test_what_fails_again_and_again_is_tried_alone_and_then_dead(
 
     def draw(data: bytes, side: int, limits: Limits) -> bytes:
         if data == ill:
-            raise TransientError("the disk is slow today")
+            raise fault
         return draw_preview(data, side, limits)
 
     monkeypatch.setattr(previews, "draw_preview", draw)
@@ -194,6 +204,10 @@ def test_what_fails_again_and_again_is_tried_alone_and_then_dead(
     assert [own.draw() for _ in range(4)] == [2, 1, 1, 0]
     assert drawn(settings) == ["well.jpg"]
     assert outcomes(settings)[0] == ("ill.jpg", "dead", "attempts_exhausted", ["withdrawn"])
+    [(error,)] = run_sql(
+        settings.require_url(), "SELECT error FROM hangtag.upload_status WHERE status = 'dead'"
+    )
+    assert error == f"its preview: {reason}"
 
 
 def test_what_killed_its_drawer_each_time_is_given_up_by_the_reaper(
