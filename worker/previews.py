@@ -90,11 +90,17 @@ class Drawer:
         return self._threads.stuck
 
     def draw_front(self) -> int:
-        """Draw a slice if an operator would soon get to a picture that is owed; else nothing.
+        """Draw until none is owed that an operator would soon get, for SLICE_SECONDS at most.
 
-        Returns how many were claimed. Raises TransientError where the database is away.
+        Returns how many were claimed. Raises TransientError as `draw`.
         """
-        return self._draw(only_front=True)
+        self._begin()
+        claimed = 0
+        while time.monotonic() < self._end and not self.stuck:
+            if not (more := self._draw(only_front=True)):
+                break
+            claimed += more
+        return claimed
 
     def draw(self) -> int:
         """Draw a slice of what is owed: a batch at most, none begun after SLICE_SECONDS.
@@ -102,21 +108,23 @@ class Drawer:
         Returns how many were claimed. Raises TransientError where the database is away; what was
         claimed is due again when its lease runs out.
         """
+        self._begin()
         return self._draw(only_front=False)
+
+    def _begin(self) -> None:
+        self.times = StageTimes()
+        self._end = time.monotonic() + SLICE_SECONDS
 
     def _draw(self, only_front: bool) -> int:
         if self._is_stopping():
             return 0
-        own = self._settings
+        own, started = self._settings, time.monotonic()
         with transaction(self._engine) as session:
             if only_front and not is_front_due(session, FRONT):
                 return 0
             claims = claim_previews(session, own.batch_size, own.lease_seconds, own.max_attempts)
         if not claims:
             return 0
-        self.times = StageTimes()
-        started = time.monotonic()
-        self._end = started + SLICE_SECONDS
         outcomes = [
             Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
             for claim, one in zip(claims, self._threads.map(self._draw_one, claims), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import threading
@@ -120,7 +121,10 @@ def test_a_picture_that_kills_its_drawer_dies_alone_and_can_come_back(
 
 
 def test_the_reaper_rings_for_previews_that_nobody_was_told_of(
-    settings: WorkerSettings, start: Start, review: Callable[..., list[str]]
+    settings: WorkerSettings,
+    start: Start,
+    hangtag: Callable[..., subprocess.CompletedProcess[str]],
+    review: Callable[..., list[str]],
 ) -> None:
     """The worker that wrote the items was killed before it could ring."""
     names = [f"{number}.jpg" for number in range(3)]
@@ -130,3 +134,8 @@ def test_the_reaper_rings_for_previews_that_nobody_was_told_of(
     assert drawn(settings) == []
     start("reaper")
     wait_until(lambda: drawn(settings) == names, 60, "the previews")
+    hand_in(settings, ["later.jpg"])
+    wait_until(lambda: "later.jpg" in drawn(settings), 60, "the preview of an upload")
+    answer = json.loads(hangtag("metrics").stdout)
+    assert answer["uploads"] == 1
+    assert answer["milliseconds"]["preview"] > 0
