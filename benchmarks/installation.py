@@ -166,16 +166,34 @@ _IS_ANY_OPEN = """
 """
 
 
+_IS_ANY_OWED = """
+    SELECT EXISTS (SELECT FROM hangtag_data.review_items
+                   WHERE status = 'open' AND preview_due IS NOT NULL)
+"""
+
+
 def wait_for_the_end(connection: Connection, glance_seconds: float = 0.01) -> None:
     """Wait until no upload is pending or processing. Raises HangtagError after `END_SECONDS`."""
+    _wait_while(connection, _IS_ANY_OPEN, "uploads are still waiting", glance_seconds)
+
+
+def wait_for_previews(connection: Connection) -> None:
+    """Wait until every preview is drawn, so that what is measured next has the machine for itself.
+
+    Raises HangtagError after `END_SECONDS`.
+    """
+    _wait_while(connection, _IS_ANY_OWED, "previews are still owed", 0.01)
+
+
+def _wait_while(connection: Connection, query: str, what: str, glance_seconds: float) -> None:
     deadline = time.monotonic() + END_SECONDS
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
-            cursor.execute(_IS_ANY_OPEN)
+            cursor.execute(query)
             if cursor.fetchone() == (False,):
                 return
             time.sleep(glance_seconds)
-    raise HangtagError(f"uploads are still waiting after {END_SECONDS:.0f} s")
+    raise HangtagError(f"{what} after {END_SECONDS:.0f} s")
 
 
 def new_source() -> str:

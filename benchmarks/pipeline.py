@@ -186,7 +186,7 @@ def key_figures(size: str, processes: int, rates: dict[str, list[float]]) -> dic
 
 
 def review_share(site: Installation) -> float:
-    """Return how many of the measured uploads went to a person; each has its preview drawn."""
+    """Return how many of the measured uploads went to a person; previews are drawn afterwards."""
     connection = site.connect()
     where = "FROM hangtag_data.uploads WHERE source LIKE 'bench-%'"
     reviewed = count(connection, f"SELECT count(*) {where} AND status = 'review'")

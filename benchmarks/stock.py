@@ -92,5 +92,4 @@ def stock_result(vector: Vectors) -> Result:
         published=tags,
         fashion_score=0.9,
         embedding=vector_text(vector),
-        preview=None,
     )

@@ -88,6 +88,11 @@ def translate(error: DBAPIError) -> HangtagError | DBAPIError:
         return TransientError(
             "the database has no Hangtag tables yet; run `hangtag migrate`", "not_migrated"
         )
+    if state == "42703":  # a column that a later migration adds, or took away
+        return TransientError(
+            f"the database's schema is not this release's ({first_line}); run `hangtag migrate`",
+            "not_migrated",
+        )
     if state == "42501":
         return TransientError(
             f"this login may not do that: {first_line}; see docs/operations.md", "not_allowed"

@@ -290,6 +290,16 @@ class ReviewItem(Base):
             "id",
             postgresql_where=text("status = 'open'"),
         ),
+        *(
+            Index(
+                f"review_items_{name}_idx",
+                text("priority desc"),
+                "created_at",
+                "id",
+                postgresql_where=text(f"status = 'open' and preview_due is {due}"),
+            )
+            for name, due in (("drawn", "null"), ("owed", "not null"))
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -307,6 +317,11 @@ class ReviewItem(Base):
     lease_until: Mapped[dt.datetime | None] = mapped_column(Timestamp)
     created_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=NOW)
     decided_at: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    #: From when the preview that is owed may be drawn, or tried again: while one draws it, the end
+    #: of its lease. Null where nothing is owed.
+    preview_due: Mapped[dt.datetime | None] = mapped_column(Timestamp)
+    #: How often drawing it was begun.
+    preview_tries: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
 
 
 class Preview(Base):

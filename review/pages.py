@@ -83,14 +83,18 @@ def describe_turn(turn: Turn, lease_seconds: float) -> dict[str, Any]:
         "waiting": turn.waiting,
         "item": describe_item(item) if item else None,
         "lease_seconds": lease_seconds,
-        "rest": describe_rest(turn.waiting),
+        "rest": describe_rest(turn.waiting, turn.undrawn),
     }
 
 
-def describe_rest(waiting: int) -> str:
-    """Say why there is nothing to do for an operator: the queue is empty, or others hold it."""
+def describe_rest(waiting: int, undrawn: int = 0) -> str:
+    """Say why there is nothing to do for an operator: the queue is empty, undrawn, or others'."""
     if waiting == 0:
         return "No picture is waiting. New ones appear here by themselves."
+    if undrawn:
+        if undrawn == 1:
+            return "1 picture is being made ready and will appear here by itself."
+        return f"{undrawn} pictures are being made ready and will appear here by themselves."
     pictures = "picture" if waiting == 1 else f"{waiting} pictures"
     return f"Other operators have the last {pictures}. New ones appear here by themselves."
 

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from db.passwords import verify_password
 from db.queries.audit import insert_entry
@@ -24,6 +25,7 @@ from db.queries.operators import (
     get_session_operator,
     insert_session,
 )
+from db.queries.previews import count_owed
 from db.queries.reviews import (
     ReviewItem,
     claim_next_review_item,
@@ -41,11 +43,13 @@ from review.logins import Visitor, checking_a_password, limits_for, own_keys
 class Turn:
     """What an operator has before them: an item they hold (None: nothing is left to do).
 
-    `waiting` counts all open items, this one included.
+    `waiting` counts all open items, this one included; `undrawn` those of them that owe their
+    preview (looked at only where nothing is left to do).
     """
 
     item: ReviewItem | None
     waiting: int
+    undrawn: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,11 @@ class ReviewService:
     def next_turn(self, operator: str) -> Turn:
         """Claim the operator's next item, the one they hold already first."""
         with transaction(self.engine) as session:
-            item = claim_next_review_item(session, operator, self.lease_seconds)
-            return Turn(item, count_open(session))
+            return self._claim_turn(session, operator)
+
+    def _claim_turn(self, session: Session, operator: str) -> Turn:
+        item = claim_next_review_item(session, operator, self.lease_seconds)
+        return Turn(item, count_open(session), 0 if item else count_owed(session))
 
     def decide(self, item_id: int, operator: str, label: str | None) -> Turn:
         """Decide an item (None: no fashion item) and claim the next.
@@ -128,16 +135,14 @@ class ReviewService:
         """
         with transaction(self.engine) as session:
             decide_review_item(session, item_id, operator, label)
-            item = claim_next_review_item(session, operator, self.lease_seconds)
-            return Turn(item, count_open(session))
+            return self._claim_turn(session, operator)
 
     def skip(self, item_id: int, operator: str) -> Turn:
         """Put an item back and claim the next. Raises ReviewConflict as `decide` does."""
         with transaction(self.engine) as session:
             upload_id = mark_skipped(session, item_id, operator)
             insert_entry(session, "skip", operator, upload_id=upload_id, review_item_id=item_id)
-            item = claim_next_review_item(session, operator, self.lease_seconds)
-            return Turn(item, count_open(session))
+            return self._claim_turn(session, operator)
 
     def get_picture(self, item_id: int, operator: str) -> bytes | None:
         """Return the JPEG of an item that the operator holds, or None."""

@@ -34,7 +34,8 @@ PREFIX = "hangtag-tests-"
 WAITING = frozenset(
     f"test_{name}"
     for name in (
-        "backfill", "health", "limits", "missing_weights", "readme", "up", "upgrade", "worker",
+        "backfill", "health", "limits", "missing_weights", "previews_worker", "readme", "up",
+        "upgrade", "worker",
     )
 )  # fmt: skip
 

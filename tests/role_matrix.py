@@ -76,13 +76,14 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "table hangtag_data.embeddings_gN": {},  # reached through the table above alone
     "table hangtag_data.embeddings_gN_fresh": {},
     "table hangtag_data.review_items": {
-        "worker": "SELECT, INSERT",
+        "worker": "SELECT, INSERT, UPDATE(preview_due, preview_tries)",
         "operator": "SELECT, UPDATE(claimed_by, decided_at, lease_until, priority, status)",
     },
     "table hangtag_data.previews": {
         "worker": "SELECT, INSERT, UPDATE(jpeg, kept_until)",
         "operator": "SELECT, DELETE, UPDATE(kept_until)",
     },
+    "function hangtag_data.give_up_preview": {"worker": CALL},
     "table hangtag_data.labels": {"worker": READ, "operator": READ},
     "table hangtag_data.model_versions": {"worker": READ},
     # What the console writes.

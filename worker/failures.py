@@ -17,6 +17,15 @@ def too_slow(late: TimeoutError) -> TransientError:
     return TransientError(f"reading and decoding {late} (HANGTAG_PICTURE_SECONDS)")
 
 
+def kept(error: Exception) -> Exception:
+    """Return an error as it may be kept until it is written.
+
+    The frames of one that was out of memory hold the picture, and with it the memory that writing
+    needs.
+    """
+    return MemoryError() if isinstance(error, MemoryError) else error
+
+
 def describe(error: Exception) -> tuple[str | None, str]:
     """Return the dead letter's code (None: try again) and one line on what happened."""
     if isinstance(error, MemoryError):

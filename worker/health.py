@@ -13,7 +13,8 @@ from sqlalchemy import Engine, text
 
 from db.queries.models import get_active_model
 from db.queries.parts import BUILDING, VALID, count_fresh, get_index_state
-from db.queries.uploads import get_overdue_seconds, is_anything_held
+from db.queries.previews import FRONT, get_overdue_preview_seconds, is_front_due
+from db.queries.uploads import count_due, get_overdue_seconds, is_anything_held
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
 from worker.app import LANES, METRICS, make_app
@@ -149,7 +150,7 @@ def check_worker(settings: WorkerSettings) -> str:
     if not answers:
         who = f"{own} did not answer" if own else "no worker answered"
         raise HangtagError(f"{who} within {ANSWER_SECONDS:.0f} s; (re)start it: hangtag worker")
-    if stalled := find_stall(settings):
+    if stalled := find_stall(settings) or find_undrawn(settings):
         raise HangtagError(f"{stalled}; restart the worker")
     return f"{', '.join(sorted(answers))}: answers, and no upload waits too long"
 
@@ -192,7 +193,7 @@ def ask_metrics(settings: WorkerSettings) -> dict[str, dict[str, float]]:
 
 
 def find_stall(settings: WorkerSettings) -> str | None:
-    """Say that uploads wait for `stall_limit` while none are taken; None where all is well.
+    """Say that uploads, or previews, wait for `stall_limit` while none are taken; or None.
 
     A worker whose connection is dead, or which consumes no queue any more, still lives and
     answers. Raises HangtagError where the database is away.
@@ -207,12 +208,31 @@ def find_stall(settings: WorkerSettings) -> str | None:
         with transaction(engine) as session:
             waiting = get_overdue_seconds(session, limit, lanes)
         if waiting is None:
-            return None
+            return find_undrawn(settings)
         if not file and _anything_is_taken(engine):
             return None
     finally:
         engine.dispose()
     return f"uploads wait for {waiting:.0f} s and none has been taken for {limit:.0f} s"
+
+
+def find_undrawn(settings: WorkerSettings) -> str | None:
+    """Say that previews wait for `stall_limit`; None where all is well.
+
+    Beside a backlog of uploads they may, as long as operators have enough to do.
+    Raises HangtagError where the database is away.
+    """
+    engine = make_engine(settings.require_url())
+    try:
+        with transaction(engine) as session:
+            waiting = get_overdue_preview_seconds(session, settings.stall_limit)
+            if waiting is None:
+                return None
+            if any(count_due(session, at_most=1).values()) and not is_front_due(session, FRONT):
+                return None
+    finally:
+        engine.dispose()
+    return f"previews of review items wait for {waiting:.0f} s and are not drawn"
 
 
 def _age(file: Path) -> float:

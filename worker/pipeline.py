@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
-from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.queries.models import ModelVersion, get_active_model
+from db.queries.previews import require_previews_later
 from db.queries.results import Result, write_results
 from db.queries.uploads import (
     Claim,
@@ -26,10 +25,10 @@ from db.queries.uploads import (
 )
 from db.session import transaction
 from errors import HangtagError, TransientError, UsageError
-from models.pictures import Limits, decode
+from models.pictures import decode
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels, to_pixels
-from worker.failures import describe, too_slow
+from worker.failures import describe, kept, too_slow
 from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
@@ -38,10 +37,9 @@ from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
 
-#: How much of the lease may be over before no further picture, or preview, is begun: what has
-#: begun needs the rest.
+#: How much of the lease may be over before no further picture is begun: what has begun needs the
+#: rest.
 _LOADING_SHARE = 1 / 3
-_PREVIEW_SHARE = 3 / 4
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,6 @@ class Loaded:
     """A fetched and decoded upload."""
 
     claim: Claim
-    data: bytes
     pixels: Pixels
 
 
@@ -192,6 +189,7 @@ class Pipeline:
             # The lease counts from the transaction's begin, whatever it then has to wait for.
             self._began = time.monotonic()
             with self.times.measure("claim"), transaction(self._engine) as session:
+                require_previews_later(session)
                 if self._is_loaded(_require_active(session)):
                     return claim_uploads(
                         session,
@@ -223,9 +221,9 @@ class Pipeline:
                 picture = decode(data, min(card.height, card.width), self._settings.limits)
             with times.measure("resize"):
                 pixels = to_pixels(picture, card.height, card.width)
-            return Loaded(claim, data, pixels)
+            return Loaded(claim, pixels)
         except Exception as error:  # one picture's trouble must not touch its neighbours
-            return Failed(claim, error)
+            return Failed(claim, kept(error))
 
     def _is_over(self, share: float) -> bool:
         return time.monotonic() - self._began > share * self._settings.lease_seconds
@@ -240,17 +238,12 @@ class Pipeline:
     def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
         with self.times.measure("predict"):
             predictions = predictor.predict([one.pixels for one in loaded])
-        pairs = list(zip(loaded, predictions, strict=True))
-        return [
-            Failed(one.claim, too_slow(result)) if isinstance(result, TimeoutError) else result
-            for one, result in zip(loaded, self._threads.map(self._result, pairs), strict=True)
-        ]
+        return [self._result(*pair) for pair in zip(loaded, predictions, strict=True)]
 
-    def _result(self, pair: tuple[Loaded, Prediction]) -> Result | Failed:
-        one, prediction = pair
+    def _result(self, one: Loaded, prediction: Prediction) -> Result | Failed:
         try:
             return self._route(one, prediction)
-        except Exception as error:  # a preview that cannot be drawn concerns this picture alone
+        except Exception as error:  # numbers that are none concern this picture alone
             return Failed(one.claim, error)
 
     def _route(self, one: Loaded, prediction: Prediction) -> Result:
@@ -261,12 +254,6 @@ class Pipeline:
             attribute: {"label": label, "confidence": round(confidence, 4)}
             for attribute, (label, confidence) in prediction.tags.items()
         }
-        preview = None
-        if way.decision == REVIEW:
-            if self._is_over(_PREVIEW_SHARE):  # a try: what was begun must come to an end
-                raise TransientError("the lease was nearly over before its preview was drawn")
-            with self.times.measure("preview"):
-                preview = draw_preview(one.data, self._settings.preview_side, self._settings.limits)
         label, confidence = prediction.tags["article_type"]
         return Result(
             upload_id=one.claim.id,
@@ -280,7 +267,6 @@ class Pipeline:
             published={a: tags[a] for a in way.published},
             fashion_score=prediction.fashion_score,
             embedding=vector_text(prediction.embedding),
-            preview=preview,
         )
 
     def _write(
@@ -348,20 +334,6 @@ def _require_active(session: Session) -> ModelVersion:
     if active is None:
         raise TransientError("no model version is active; run `hangtag migrate`")
     return active
-
-
-def draw_preview(data: bytes, side: int, limits: Limits) -> bytes:
-    """Draw the picture anew for the console: a JPEG whose longer side has at most `side` pixels.
-
-    Drawn anew, so that nothing of the sender's file (metadata, odd bytes) reaches a browser.
-    """
-    picture = decode(data, min_side=side, limits=limits, longer=True)
-    # Shrinks by less than two, where a wider kernel costs much and shows little.
-    picture.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=1.0)
-    picture.info = {}  # Pillow would write a comment or a profile of the sender's
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=82)
-    return buffer.getvalue()
 
 
 def vector_text(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:

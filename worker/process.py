@@ -10,7 +10,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import NoReturn
@@ -18,18 +18,21 @@ from typing import NoReturn
 from celery import Celery, current_app
 from celery.signals import worker_process_init
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from db.embedded import PR_SET_PDEATHSIG
-from db.queries.uploads import insert_uploads
+from db.queries.uploads import count_due, insert_uploads
 from db.session import limit_statements, make_engine, transaction
 from errors import HangtagError, TransientError, UsageError
 from models.card import WEIGHTS
 from models.predictor import Predictor
+from worker.app import BACKFILL, INGEST
 from worker.bell import lane_of, ring
 from worker.health import note_progress
 from worker.pipeline import Pipeline
+from worker.previews import Drawer
 from worker.settings import WorkerSettings, load_settings
-from worker.stages import note_batch
+from worker.stages import note_batch, note_previews
 from worker.stopping import is_stopping
 
 log = logging.getLogger(__name__)
@@ -65,29 +68,59 @@ def pipeline() -> Pipeline:
     return Pipeline(engine(), own, name, load_predictor, is_stopping)
 
 
+@cache
+def drawer() -> Drawer:
+    """Build this process's drawer once."""
+    return Drawer(engine(), settings(), is_stopping)
+
+
 def answer(backfill: bool) -> None:
-    """Process one batch of a lane; ring again where there may be more."""
+    """Process one batch of a lane, or draw previews; ring again where there may be more.
+
+    Operators' next pictures come before the batch, all others when there is no batch.
+    """
     try:
         with _ending_what_is_unfit():
+            _draw(drawer().draw_front)
+            if drawer().stuck:
+                return
             _process_batch(backfill)
     finally:
-        if pipeline().stuck:
+        if stuck := pipeline().stuck + drawer().stuck:
             # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.
-            _end(f"{pipeline().stuck} pictures are stuck in this process")
+            _end(f"{stuck} pictures are stuck in this process")
 
 
 def _process_batch(backfill: bool) -> None:
     try:
         report = pipeline().run_batch(backfill)
+        note_progress(settings().progress_file)
+        if report.claimed:
+            note_batch(report.claimed, pipeline().times)
+        elif not _draw(drawer().draw) or _anything_waits():
+            return  # beside a backlog of the other lane, what is owed waits for the reaper's bells
     except TransientError as error:
         # The rows are safe; the reaper rings again when there is reason to.
         log.error("%s", error)
         return
-    note_progress(settings().progress_file)
-    if report.claimed:
-        note_batch(report.claimed, pipeline().times)
-        lane = "backfill" if backfill else "ingest"
-        ring(_app(), lane, 1, settings().batch_size)
+    ring(_app(), BACKFILL if backfill else INGEST, 1, settings().batch_size)
+
+
+def _draw(slice_of: Callable[[], int]) -> int:
+    """Draw a slice; return how many were claimed. Whatever fails, uploads must not wait for it."""
+    try:
+        claimed = slice_of()
+    except (HangtagError, DBAPIError) as error:
+        log.error("previews: %s", error)
+        return 0
+    if claimed:
+        note_previews(drawer().times)
+    return claimed
+
+
+def _anything_waits() -> bool:
+    with transaction(engine()) as session:
+        return any(count_due(session, at_most=1).values())
 
 
 @contextmanager

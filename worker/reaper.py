@@ -1,4 +1,7 @@
-"""The reaper: takes back expired claims and rings for rows that nobody has heard of."""
+"""The reaper: takes back expired claims and rings for rows that nobody has heard of.
+
+It rings for previews that are owed, too, in lanes where no upload waits.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import logging
 import select
 import signal
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from celery import Celery
@@ -13,6 +17,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
+from db.queries.previews import count_due_previews, reap_previews
 from db.queries.uploads import count_due, reap_expired
 from db.session import make_engine, transaction
 from errors import TransientError
@@ -57,7 +62,7 @@ class Reaper:
         self._engine.dispose()
 
     def sweep(self) -> None:
-        """Take back what expired, then ring for what waits.
+        """Take back what expired, then ring for what waits, previews last.
 
         Raises TransientError where the database is away.
         """
@@ -69,6 +74,18 @@ class Reaper:
         for lane, count in due.items():
             if count and self._queue_length(lane) == 0:
                 ring(self._app, lane, count, self._settings.batch_size)
+        self._sweep_previews([lane for lane, count in due.items() if not count])
+
+    def _sweep_previews(self, idle_lanes: Sequence[str]) -> None:
+        """Give up previews whose tries are spent, and ring for what is owed."""
+        with transaction(self._engine) as session:
+            dead = reap_previews(session, self._settings.max_attempts)
+            owed = count_due_previews(session, at_most=1)
+        if dead:
+            log.warning("leases ran out: %d previews given up, their uploads are dead", dead)
+        for lane in idle_lanes if owed else ():
+            if self._queue_length(lane) == 0:
+                ring(self._app, lane, 1, self._settings.batch_size)
 
     def _due(self, session: Session) -> dict[str, int]:
         return count_due(session, at_most=MOST_RINGS * self._settings.batch_size)

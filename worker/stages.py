@@ -14,9 +14,12 @@ from contextlib import contextmanager
 
 from billiard.process import current_process
 
+#: What is drawn for operators later, when the batch has long been written; it runs in threads.
+PREVIEW = "preview"
 #: In the order in which an upload passes them. `queue` is its wait for a claim; `fetch`, `decode`
 #: and `resize` run in threads beside each other, so together they may exceed the time that passed.
-STAGES = ("queue", "claim", "fetch", "decode", "resize", "predict", "preview", "write")
+BATCH_STAGES = ("queue", "claim", "fetch", "decode", "resize", "predict", "write")
+STAGES = (*BATCH_STAGES, PREVIEW)
 #: Processes of one worker that are told apart; more share slots, and may lose a count.
 _SLOTS = 256
 _WIDTH = 2 + len(STAGES)
@@ -25,7 +28,7 @@ _SHARED = memoryview(mmap.mmap(-1, 8 * _SLOTS * _WIDTH)).cast("d")
 
 
 class StageTimes:
-    """Seconds a stage of one batch, added up over its uploads; threads may add at once."""
+    """Seconds a stage, added up over a batch's uploads or previews; threads may add at once."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
@@ -46,13 +49,22 @@ class StageTimes:
             self.add(stage, time.perf_counter() - started)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {1000 * value:.0f}" for name, value in self.seconds.items())
+        return ", ".join(f"{name} {1000 * self.seconds[name]:.0f}" for name in BATCH_STAGES)
 
 
 def note_batch(uploads: int, times: StageTimes) -> None:
     """Add a batch to what this process has done."""
+    _add(1.0, float(uploads), times)
+
+
+def note_previews(times: StageTimes) -> None:
+    """Add the time of previews; their uploads were counted with their batch."""
+    _add(0.0, 0.0, times)
+
+
+def _add(batches: float, uploads: float, times: StageTimes) -> None:
     start = _WIDTH * (getattr(current_process(), "index", 0) % _SLOTS)
-    for place, value in enumerate((1.0, float(uploads), *times.seconds.values()), start):
+    for place, value in enumerate((batches, uploads, *times.seconds.values()), start):
         _SHARED[place] += value
 
 

@@ -17,7 +17,7 @@ class Result:
     """What a model said of one item, and what is done with it.
 
     `embedding` is pgvector's text form of a unit vector (256 numbers). `published` holds the
-    tags that are sure; with `reason` set the item goes to review with `preview` (a JPEG).
+    tags that are sure; with `reason` set the item goes to review, and owes its preview.
     """
 
     upload_id: uuid.UUID
@@ -31,7 +31,6 @@ class Result:
     published: dict[str, dict[str, Any]]
     fashion_score: float
     embedding: str
-    preview: bytes | None
 
 
 def write_results(
@@ -48,8 +47,7 @@ def write_results(
     _upsert_embeddings(session, results, generation)
     reviewed = [r for r in results if r.reason is not None]
     if reviewed:
-        _insert_review_items(session, reviewed, model_version)
-        _upsert_previews(session, reviewed)
+        _upsert_review_items(session, reviewed, model_version)
 
 
 def _upsert_predictions(session: Session, results: Sequence[Result], version: str) -> None:
@@ -164,19 +162,23 @@ def _upsert_embeddings(session: Session, results: Sequence[Result], generation: 
     )
 
 
-def _insert_review_items(session: Session, results: Sequence[Result], version: str) -> None:
+def _upsert_review_items(session: Session, results: Sequence[Result], version: str) -> None:
+    """Leave one open item each that owes its preview; one that was there is drawn anew."""
     session.execute(
         text(
             """
             INSERT INTO hangtag_data.review_items
-                (upload_id, item, model_version, reason, suggested, confidence, priority)
-            SELECT r.upload_id, r.item, :version, r.reason, r.suggested, r.confidence, u.priority
+                (upload_id, item, model_version, reason, suggested, confidence, priority,
+                 preview_due)
+            SELECT r.upload_id, r.item, :version, r.reason, r.suggested, r.confidence, u.priority,
+                now()
             FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
                 CAST(:reasons AS text[]), CAST(:suggested AS jsonb[]),
                 CAST(:confidences AS real[]))
                 AS r (upload_id, item, reason, suggested, confidence)
             JOIN hangtag_data.uploads AS u ON u.id = r.upload_id
-            ON CONFLICT (upload_id, item) WHERE status = 'open' DO NOTHING
+            ON CONFLICT (upload_id, item) WHERE status = 'open' DO UPDATE
+            SET preview_due = excluded.preview_due, preview_tries = 0
             """
         ),
         {
@@ -186,21 +188,6 @@ def _insert_review_items(session: Session, results: Sequence[Result], version: s
             "suggested": [json.dumps(r.top5) for r in results],
             "confidences": [r.confidence for r in results],
         },
-    )
-
-
-def _upsert_previews(session: Session, results: Sequence[Result]) -> None:
-    session.execute(
-        text(
-            """
-            INSERT INTO hangtag_data.previews (upload_id, item, jpeg)
-            SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
-                CAST(:jpegs AS bytea[]))
-            ON CONFLICT (upload_id, item) DO UPDATE
-            SET jpeg = excluded.jpeg, kept_until = NULL
-            """
-        ),
-        {**_keys(results), "jpegs": [r.preview for r in results]},
     )
 
 

@@ -55,7 +55,7 @@ def claim_next_review_item(
 ) -> ReviewItem | None:
     """Give an operator the next open item, the one they hold already first; None if none is left.
 
-    The order: priority, then age; an item that another holds is passed over.
+    The order: priority, then age; one that another holds, or that owes its preview, is passed over.
     """
     row = session.execute(
         text(
@@ -66,8 +66,8 @@ def claim_next_review_item(
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ), free AS ( -- in the order of the queue's index: no sorting of the whole queue
                 SELECT id FROM hangtag_data.review_items
-                WHERE status = 'open' AND (claimed_by IS NULL OR lease_until < now())
-                    AND NOT EXISTS (SELECT FROM mine)
+                WHERE status = 'open' AND preview_due IS NULL AND NOT EXISTS (SELECT FROM mine)
+                    AND (claimed_by IS NULL OR lease_until < now())
                 ORDER BY priority DESC, created_at, id
                 LIMIT 1 FOR UPDATE SKIP LOCKED
             ), i AS (

@@ -273,8 +273,9 @@ def drain(site: Site, acknowledged: dict[str, Picture], seconds: float) -> None:
 
 
 def unfinished(site: Site) -> int:
-    """Count uploads that are in no final state."""
-    return _count(site, "status IN ('pending', 'processing')")
+    """Count uploads that are in no final state, and previews that are owed."""
+    owed = _count(site, "status = 'open' AND preview_due IS NOT NULL", "hangtag_data.review_items")
+    return owed + _count(site, "status IN ('pending', 'processing')")
 
 
 def arrived(site: Site) -> int:
@@ -282,11 +283,11 @@ def arrived(site: Site) -> int:
     return _count(site, f"source <> '{REFERENCE}'")
 
 
-def _count(site: Site, where: str) -> int:
+def _count(site: Site, where: str, table: str = "hangtag.upload_status") -> int:
     connection = site.connect()
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM hangtag.upload_status WHERE {where}")
+            cursor.execute(f"SELECT count(*) FROM {table} WHERE {where}")
             [(number,)] = cursor.fetchall()
             return int(number)
     finally:

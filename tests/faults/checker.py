@@ -60,6 +60,14 @@ UNCLEAR = """
         OR count(DISTINCT p.created_at) <> 1
         OR count(DISTINCT t.decided_at) = 1 AND min(t.decided_at) <> min(p.created_at)
 """
+#: Uploads for an operator, whose picture is not there or still owed.
+UNDRAWN = """
+    SELECT u.external_id, i.preview_tries FROM hangtag_data.uploads AS u
+    JOIN hangtag_data.review_items AS i ON i.upload_id = u.id AND i.status = 'open'
+    LEFT JOIN hangtag_data.previews AS p ON p.upload_id = i.upload_id AND p.item = i.item
+    WHERE u.source = %s AND u.status = 'review'
+        AND (p.upload_id IS NULL OR i.preview_due IS NOT NULL)
+"""
 #: Tags, decision and vector of the upload and of the reference for the same file. Confidences are
 #: not compared: their fourth digit depends on the batch.
 DIFFERING = """
@@ -101,11 +109,11 @@ def check(
 ) -> Findings:
     """Compare the database with what producers were told.
 
-    lost: acknowledged, and not there or in no final state. doubled: twice there, or not exactly
-    one set of tags or one open review item. superseded: more than one final state was written,
-    or results without one, or a claim was ended by an attempt that did not hold it. wrong: other
-    tags, review or vector than without faults, a good picture dead, a bad one not, or dead with
-    another code or without a reason.
+    lost: acknowledged, and not there, in no final state, or for an operator without a preview.
+    doubled: twice there, or not exactly one set of tags or one open review item. superseded: more
+    than one final state was written, or results without one, or a claim was ended by an attempt
+    that did not hold it. wrong: other tags, review or vector than without faults, a good picture
+    dead, a bad one not, or dead with another code or without a reason.
     """
     found = Findings()
     rows = _rows(
@@ -132,6 +140,8 @@ def check(
             found.wrong[external_id] = f"{status} ({code}: {error}), expected {picture.code}"
         elif status == "dead" and (code != picture.code or not error):
             found.wrong[external_id] = f"dead with {code} ({error}), expected {picture.code}"
+    for external_id, tries in _rows(connection, UNDRAWN, SOURCE):
+        found.lost[external_id] = f"its preview was begun {tries} times and is not there"
     for (external_id,) in _rows(connection, UNCLEAR, SOURCE):
         found.doubled[external_id] = "not exactly one set of tags or one open review item"
     for external_id, finals, writes in _rows(

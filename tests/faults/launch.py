@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 import worker.cli.services
 import worker.pipeline
+import worker.previews
 import worker.process
 import worker.storage
 from db.queries.uploads import Claim
@@ -128,7 +129,8 @@ def tell_the_attempt(name: str) -> None:
 def wait_for_late_pictures() -> None:
     """Give up no picture and hand none back: what was frozen would never be tried to be written."""
     patient = worker.pipeline.PatientThreads
-    worker.pipeline.PatientThreads = lambda threads, seconds: patient(threads, 3600)
+    for module in (worker.pipeline, worker.previews):
+        module.PatientThreads = lambda threads, seconds: patient(threads, 3600)
     worker.pipeline.Pipeline._is_over = lambda self, share: False
 
 

@@ -1,4 +1,4 @@
-"""The checker sees who ended a claim, also where that left one result only."""
+"""The checker sees who ended a claim, also where that left one result only, and what is owed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from db.session import transaction
 from tests.faults import launch
 from tests.faults.checker import AUDIT, Findings, check
 from tests.faults.producers import SOURCE, Picture
+from tests.integration.rows import insert_waiting
 
 NAME = "0:polo.jpg"
 
@@ -33,6 +34,10 @@ def findings_after(owner: Engine) -> Findings:
     claimed(owner, "second", 60.0)
     with transaction(owner) as session:
         worker.pipeline.mark_finished(session, [(first, "tagged")])
+    return found_in(owner)
+
+
+def found_in(owner: Engine) -> Findings:
     raw = owner.raw_connection()
     try:
         return check(raw.driver_connection, {NAME: Picture("polo.jpg", "file:///polo.jpg")})  # type: ignore[arg-type]
@@ -52,3 +57,20 @@ def test_a_claim_that_another_attempt_ends_is_superseded(
     ended = "attempt 1 ended it, processing by attempt 2"
     assert (found.superseded.get(NAME) == ended) is not fence
     assert (found.lost.get(NAME) == "still processing") is fence
+
+
+def test_a_review_item_without_its_preview_is_lost(owner: Engine) -> None:
+    waiting = insert_waiting(owner, "0:polo.jpg")
+    with owner.begin() as connection:
+        connection.exec_driver_sql(AUDIT)
+        connection.exec_driver_sql(f"UPDATE hangtag_data.uploads SET source = '{SOURCE}'")
+    assert NAME not in found_in(owner).lost
+    for change in (
+        "UPDATE hangtag_data.review_items SET preview_due = now()",
+        f"DELETE FROM hangtag_data.previews WHERE upload_id = '{waiting.upload_id}'",
+    ):
+        with owner.begin() as connection:
+            connection.exec_driver_sql(change)
+        assert found_in(owner).lost[NAME] == "its preview was begun 0 times and is not there"
+        with owner.begin() as connection:
+            connection.exec_driver_sql("UPDATE hangtag_data.review_items SET preview_due = NULL")

@@ -6,15 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from db.embedded import spawn, stop_process
 from tests.conftest import ROOT, run_sql, wait_until
 from tests.faults.launch import SLOW_FLAG, SLOW_SECONDS
+from tests.integration.drawings import drawn, review, unsure, worker_engine
 from tests.integration.test_worker import all_final, count, pictures
+from worker.app import make_app
+from worker.bell import ring
 from worker.client import Client
 from worker.settings import WorkerSettings
 
+__all__ = ["review", "unsure", "worker_engine"]  # fixtures
 UPLOADS, BATCH, THREADS = 60, 30, 2
 
 
@@ -63,6 +68,39 @@ def test_a_stopped_worker_hands_back_what_has_not_begun(
         for process in (second, reaper):
             stop_process(process, signal.SIGTERM, 30)
     assert count(settings, "status = 'dead'") == 0
+
+
+def test_a_stopped_worker_ends_the_drawings_it_has_begun_and_no_more(
+    settings: WorkerSettings,
+    environment: dict[str, str],
+    tmp_path: Path,
+    review: Callable[..., list[str]],
+) -> None:
+    store = settings.require_store()
+    review(*(f"{number:02}.jpg" for number in range(BATCH)))
+    (store / SLOW_FLAG).touch()
+    env = {
+        **environment,
+        "HANGTAG_BATCH_SIZE": str(BATCH),
+        "HANGTAG_DECODE_THREADS": str(THREADS),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "tests.faults.launch", "all", "worker"]
+    worker = spawn(command, tmp_path / "worker.log", env=env)
+    ring(make_app(settings), "ingest", 1, BATCH)
+    owing = "SELECT count(*) FROM hangtag_data.review_items WHERE preview_due > now()"
+    try:
+        wait_until(lambda: run_sql(settings.require_url(), owing) != [(0,)], what="a drawing")
+        told = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+        assert time.monotonic() - told < SLOW_SECONDS * BATCH / THREADS / 2
+    finally:
+        stop_process(worker, signal.SIGKILL, 10)
+    assert run_sql(settings.require_url(), owing) == [(0,)]
+    assert 0 < len(drawn(settings)) < BATCH
+    tries = "SELECT DISTINCT preview_tries, preview_due IS NULL FROM hangtag_data.review_items"
+    assert sorted(run_sql(settings.require_url(), tries)) == [(0, False), (1, True)]
 
 
 #: The lock is what a handler holds that is interrupted while it sends Celery's signal.

@@ -37,6 +37,24 @@ def test_the_page_shows_suggestions_reason_origin_and_queue(ada: TestClient, own
     assert ">Sunglasses<" in page  # every article type can be searched for
 
 
+def test_what_is_not_drawn_yet_counts_as_waiting_and_is_handed_out_when_it_is(
+    ada: TestClient, owner: Engine
+) -> None:
+    waiting = insert_waiting(owner)
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE hangtag_data.review_items SET preview_due = now()"))
+    view = ada.get("/", headers=JSON).json()
+    assert (view["item"], view["waiting"]) == (None, 1)
+    assert view["rest"] == "1 picture is being made ready and will appear here by itself."
+    insert_waiting(owner, age_seconds=-60)
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE hangtag_data.review_items SET preview_due = now()"))
+    assert ada.get("/", headers=JSON).json()["rest"].startswith("2 pictures are being made ready")
+    with owner.begin() as connection:
+        connection.execute(text("UPDATE hangtag_data.review_items SET preview_due = NULL"))
+    assert ada.get("/", headers=JSON).json()["item"]["id"] == waiting.item_id
+
+
 def test_the_holder_gets_the_picture_and_another_operator_does_not(
     ada: TestClient, owner: Engine, client: TestClient
 ) -> None:

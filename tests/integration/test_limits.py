@@ -157,7 +157,9 @@ def test_a_picture_that_takes_too_much_memory_fails_alone(
     children = {child.pid for child in psutil.Process(worker.pid).children()}
     wait_until(lambda: outcomes(settings)["a-large.png"][0] == "dead", 60, "its end")
     status, code, error, attempt = outcomes(settings)["a-large.png"]
-    assert (status, code, attempt) == ("dead", "attempts_exhausted", 2)
-    assert error == "out of memory; HANGTAG_CHILD_MEMORY_MB may limit it"
+    assert (status, code) == ("dead", "attempts_exhausted")
+    # What the network has set aside decides which of the two decodings finds too little left.
+    reason = "out of memory; HANGTAG_CHILD_MEMORY_MB may limit it"
+    assert (attempt, error) in ((2, reason), (1, f"its preview: {reason}"))
     assert {child.pid for child in psutil.Process(worker.pid).children()} == children
     assert {o[3] for name, o in outcomes(settings).items() if name.startswith("good")} == {1}

@@ -19,12 +19,11 @@ from db.queries.embeddings import list_similar
 from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, insert_uploads, list_status, reap_expired
 from db.session import transaction
-from errors import PermanentError, TransientError, UsageError
-from models.pictures import Limits
+from errors import TransientError, UsageError
 from models.predictor import Prediction, Predictor
 from models.transforms import Pixels
 from tests.conftest import SAMPLES, run_sql
-from worker.pipeline import Pipeline, draw_preview
+from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings
 from worker.storage import PictureStore
 
@@ -127,11 +126,9 @@ def test_what_is_no_fashion_goes_to_review_and_nothing_is_published(
     with transaction(engine) as session:
         tags = list_tags(session, [row.id for row in rows])
         queue = session.execute(text("SELECT image_id, suggested FROM hangtag.review_queue")).all()
-        previews = session.execute(text("SELECT count(*) FROM hangtag_data.previews")).scalar_one()
     assert all("article_type" not in own for own in tags.values())
     assert {row.image_id for row in queue} == {row.id for row in rows}
     assert all(len(row.suggested) == 5 for row in queue)
-    assert previews == len(names)
 
 
 def test_a_result_that_comes_too_late_is_dropped(
@@ -189,28 +186,6 @@ def test_running_an_upload_again_replaces_its_tags(
         assert list_tags(session, [row.id for row in rows]) == before
 
 
-def test_a_preview_that_cannot_be_drawn_concerns_its_picture_alone(
-    engine: Engine,
-    settings: WorkerSettings,
-    pipeline: Pipeline,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = ["car.jpg", "cat.jpg", "polo_green.jpg"]
-    rows = submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in names])
-    cat = (SAMPLES / "cat.jpg").read_bytes()
-
-    def draw(data: bytes, side: int, limits: Limits) -> bytes:
-        if data == cat:
-            raise PermanentError("no such luck", "undecodable")
-        return draw_preview(data, side, limits)
-
-    monkeypatch.setattr("worker.pipeline.draw_preview", draw)
-    pipeline.run_batch(backfill=True)
-    found = [s.status for s in states(engine, rows)]
-    assert found[:2] == ["review", "dead"]
-    assert found[2] in ("tagged", "review")
-
-
 @pytest.mark.parametrize("broken", ["embedding", "confidence", "score", "zero"])
 def test_numbers_that_are_none_fail_their_upload_alone(
     engine: Engine, settings: WorkerSettings, predictor: Predictor, broken: str
@@ -259,34 +234,6 @@ def test_a_folder_with_another_version_s_card_is_named_and_nothing_is_claimed(
     assert renamed.run_batch(backfill=True).written == 1
     [(found,)] = run_sql(url, "SELECT count(*) FROM hangtag.image_embeddings")
     assert found == 1
-
-
-def test_a_preview_that_there_is_no_time_for_costs_a_try(
-    engine: Engine, settings: WorkerSettings, predictor: Predictor
-) -> None:
-    """Handed back as no try it would be fetched and predicted for ever, and never decided."""
-
-    class LatePipeline(Pipeline):
-        def _predict(self, *arguments: Any) -> Any:
-            self._began -= self._settings.lease_seconds
-            return super()._predict(*arguments)
-
-    rows = submit(engine, [store_of(settings).put(SAMPLES / GOOD[0]).uri])
-    unsure = replace(
-        predictor.card,
-        thresholds={d: dict.fromkeys(r, 2.0) for d, r in predictor.card.thresholds.items()},
-    )
-    late = LatePipeline(
-        engine, settings, "late", lambda _version: Predictor(unsure, predictor._backend)
-    )
-    assert late.run_batch(backfill=True).failed == 1
-    [found] = states(engine, rows)
-    assert found.status == "pending"
-    assert "before its preview was drawn" in str(found.error)
-    [(tries,)] = run_sql(
-        settings.require_url(), "SELECT attempt - attempts_before FROM hangtag_data.uploads"
-    )
-    assert tries == 1
 
 
 def test_a_hand_back_that_fails_costs_what_is_done_nothing(
@@ -377,11 +324,3 @@ def test_a_search_with_no_proper_vector_says_so(
     pipeline.run_batch(backfill=True)
     with pytest.raises(UsageError, match=message), transaction(engine) as session:
         list_similar(session, vector, 5)
-
-
-def test_a_preview_carries_nothing_of_the_sender_s_file(tmp_path: Path) -> None:
-    path = tmp_path / "commented.jpg"
-    with Image.open(SAMPLES / "cat.jpg") as picture:
-        picture.save(path, comment=b"<script>", exif=picture.getexif())
-    assert b"<script>" in path.read_bytes()
-    assert b"<script>" not in draw_preview(path.read_bytes(), 300, Limits())

@@ -199,7 +199,8 @@ def metrics() -> None:
     """Tell where the workers' time goes since they began: a JSON line a worker.
 
     `milliseconds` are means an upload, by stage: its wait for a claim (`queue`), then the work.
-    Reading, decoding and resizing run in threads beside each other.
+    Reading, decoding and resizing run in threads beside each other. `preview` is the drawing for
+    operators, after the upload was written.
 
     Example: hangtag metrics
     """
