@@ -62,7 +62,7 @@ def engine(url: str) -> Iterator[Engine]:
 
 
 def up(url: str) -> None:
-    command.upgrade(alembic_config(url), "0003")
+    command.upgrade(alembic_config(url), "head")
 
 
 def down(url: str) -> None:
