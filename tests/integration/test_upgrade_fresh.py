@@ -151,7 +151,6 @@ def new_result(claim: uploads.Claim) -> new_results.Result:
         published={"article_type": tag},
         fashion_score=0.9,
         embedding=draw_vector(),
-        preview=None,
     )
 
 
@@ -286,7 +285,7 @@ def test_an_autovacuum_gives_way(engine: Engine, url: str) -> None:
         "AND a.backend_type = 'autovacuum worker'"
     )
     wait_until(lambda: scalar(engine, vacuums) == 1, what="an autovacuum")
-    up(url)
+    command.upgrade(alembic_config(url), "0003")
     assert scalar(engine, "SELECT version_num FROM hangtag_data.alembic_version") == "0003"
     wait_until(lambda: scalar(engine, vacuums) == 1, what="the next autovacuum")
     down(url)
