@@ -33,6 +33,8 @@ from worker.previews import Drawer
 from worker.reaper import Reaper
 from worker.settings import WorkerSettings
 
+#: The revision before that of the previews, whichever that is.
+BEFORE = "0004-1"
 __all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
 
 
@@ -99,7 +101,7 @@ def test_a_downgrade_leaves_an_old_console_nothing_without_a_picture(
     drawer.draw()
     review("owed.jpg")
     engine.dispose()
-    command.downgrade(alembic_config(settings.require_url()), "0003")
+    command.downgrade(alembic_config(settings.require_url()), BEFORE)
     assert outcomes(settings) == [
         ("drawn.jpg", "review", None, ["open"]),
         ("owed.jpg", "pending", None, ["withdrawn"]),
@@ -128,7 +130,7 @@ def test_on_the_schema_of_before_nothing_is_claimed_and_nothing_dies(
     """Not even as an attempt: the upload is there for whoever fits the schema."""
     run_sql(settings.require_url(), "SELECT hangtag.submit_upload('file:///x.jpg', 'x', 'x', 0)")
     worker_engine.dispose()
-    command.downgrade(alembic_config(settings.require_url()), "0003")
+    command.downgrade(alembic_config(settings.require_url()), BEFORE)
     pipeline = Pipeline(worker_engine, settings, "test", lambda _version: unsure)
     for work in (lambda: pipeline.run_batch(True), drawer.draw_front, drawer.draw):
         with pytest.raises(TransientError, match="run `hangtag migrate`") as caught:
@@ -140,7 +142,7 @@ def test_on_the_schema_of_before_nothing_is_claimed_and_nothing_dies(
 
 def test_the_reaper_takes_uploads_back_on_the_schema_of_before(settings: WorkerSettings) -> None:
     run_sql(settings.require_url(), "SELECT hangtag.submit_upload('file:///x.jpg', 'x', 'x', 0)")
-    command.downgrade(alembic_config(settings.require_url()), "0003")
+    command.downgrade(alembic_config(settings.require_url()), BEFORE)
     run_sql(
         settings.require_url(),
         "UPDATE hangtag_data.uploads SET status = 'processing', attempt = 1, "

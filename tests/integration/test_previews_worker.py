@@ -95,7 +95,7 @@ def test_a_picture_that_kills_its_drawer_dies_alone_and_can_come_back(
         picture.resize((WIDTH, 300)).save(poison)
     hand_in(settings, ["poison.jpg", *(f"well-{number}.jpg" for number in range(4))])
     more = {
-        "HANGTAG_LEASE_SECONDS": "3",
+        "HANGTAG_LEASE_SECONDS": "5",
         "HANGTAG_MAX_ATTEMPTS": "3",
         "PYTHONPATH": f"{planted}:{ROOT}",
     }
@@ -105,7 +105,8 @@ def test_a_picture_that_kills_its_drawer_dies_alone_and_can_come_back(
     wait_until(lambda: count(settings, "status = 'dead'") == 1, 120, "the end of the poison")
     wait_until(lambda: len(drawn(settings)) == 4, 30, "its neighbours")
     assert outcomes(settings)[0] == ("poison.jpg", "dead", "attempts_exhausted", ["withdrawn"])
-    assert log.read_text().count("exited with 'signal 9 (SIGKILL)'") == 3
+    killed = "exited with 'signal 9 (SIGKILL)'"
+    wait_until(lambda: log.read_text().count(killed) == 3, 30, "the last child's end")
     [(error,)] = run_sql(
         settings.require_url(), "SELECT error FROM hangtag.upload_status WHERE status = 'dead'"
     )
