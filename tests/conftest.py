@@ -34,8 +34,8 @@ PREFIX = "hangtag-tests-"
 WAITING = frozenset(
     f"test_{name}"
     for name in (
-        "backfill", "health", "limits", "missing_weights", "previews_worker", "readme", "up",
-        "upgrade", "worker",
+        "backfill", "fresh_vectors", "health", "indexing", "janitor", "limits", "missing_weights",
+        "previews_worker", "readme", "up", "upgrade", "upgrade_fresh", "worker",
     )
 )  # fmt: skip
 

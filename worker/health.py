@@ -30,7 +30,7 @@ METRICS_SECONDS = 2.0
 #: A sweep may wait for a broker that is away; after this long it hangs.
 SWEEP_SECONDS = 60.0
 #: More fresh vectors than the janitor keeps are there for a while after many uploads.
-MOST_FRESH = 10 * KEPT_FRESH
+MOST_FRESH = 5 * KEPT_FRESH
 #: Between two batches nobody holds a claim for a moment: nobody took any if none did so long.
 LOOK_SECONDS = 3.0
 

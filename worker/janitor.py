@@ -109,7 +109,7 @@ class Janitor:
         """Tell whether there is an index to move to; say once what is wrong with it."""
         state = get_index_state(connection, generation)
         if state != VALID and state != self._told:
-            log.warning("janitor: the index of generation %d: %s", generation, EXPLAINED[state])
+            log.warning("janitor: the index of generation %d %s", generation, EXPLAINED[state])
         self._told = state
         return state == VALID or any(i.valid for i in list_hnsw_indexes(connection, generation))
 
@@ -119,7 +119,7 @@ EXPLAINED = {
     "valid": "is in use",
     "building": "is being built",
     "missing": "is missing, so similarity reads every vector; build it: hangtag model index",
-    "invalid": "has a broken build beside it, which each write pays for: hangtag model index",
+    "invalid": "is broken, or a broken one is beside it; each write pays: hangtag model index",
 }
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from db import roles
 from db.queries.embeddings import add_embeddings, list_unembedded
 from db.queries.models import activate_model, get_active_model, list_models, register_model
+from db.queries.parts import get_index_state
 from db.queries.reviews import claim_next_review_item, decide_review_item
 from db.queries.uploads import insert_uploads
 from db.session import make_engine, transaction
@@ -28,6 +29,7 @@ from models.predictor import Prediction, Predictor
 from models.transforms import Pixels
 from tests.conftest import SAMPLES
 from tests.integration.rows import insert_waiting, insert_world, scalar
+from tests.integration.vectors import count_parts
 from worker.backfill import backfill
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings
@@ -93,6 +95,10 @@ def test_after_a_backfill_a_switch_forgets_no_picture(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"version": COPY, "written": len(NAMES), "failed": {}}
     assert f"hangtag model activate {COPY}" in done.stderr
+    # Written without the index, which was built at the end.
+    assert count_parts(engine, generation(engine, COPY)) == (0, len(NAMES))
+    with engine.connect() as connection:
+        assert get_index_state(connection, generation(engine, COPY)) == "valid"
     assert vectors(engine).keys() == before.keys()  # nothing is switched yet
     with transaction(engine) as session:
         active = get_active_model(session)
@@ -166,6 +172,21 @@ def test_a_worker_s_rights_are_enough_and_what_was_cut_off_goes_on(
     own.dispose()
     assert report.written == len(tagged) - 2
     assert seen == [(1, 4), (2, 4)]
+
+
+@pytest.mark.usefixtures("tagged")
+def test_without_the_owner_s_rights_it_says_who_builds_the_index(
+    engine: Engine, hangtag: Hangtag, weights: Path, settings: WorkerSettings
+) -> None:
+    register_folder(engine, weights / COPY)
+    worker = f"{settings.require_url()}&options=-c%20role%3D{roles.WORKER}"
+    more = {"HANGTAG_WEIGHTS": str(weights), "HANGTAG_DATABASE_URL": worker}
+    done = hangtag("model", "backfill", COPY, **more)
+    assert done.returncode == 0, done.stderr
+    assert f"hangtag model index {COPY} (as the owner), hangtag model activate" in done.stderr
+    assert count_parts(engine, generation(engine, COPY)) == (len(NAMES), 0)
+    indexed = hangtag("model", "index", COPY, HANGTAG_WEIGHTS=str(weights))
+    assert json.loads(indexed.stdout) == {"version": COPY, "moved": len(NAMES), "built": True}
 
 
 def test_without_pictures_or_versions_it_says_what_to_do(hangtag: Hangtag, weights: Path) -> None:

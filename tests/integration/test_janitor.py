@@ -137,7 +137,7 @@ def test_without_an_index_nothing_is_moved_and_it_is_said_once(
     run_sql(database_url, "DROP INDEX hangtag_data.embeddings_g1_hnsw_idx")
     insert_vectors(engine, 30)
     janitor.start()
-    wait_until(lambda: "the index of generation 1: is missing" in caplog.text, what="the warning")
+    wait_until(lambda: "the index of generation 1 is missing" in caplog.text, what="the warning")
     time.sleep(0.5)
     assert caplog.text.count("is missing") == 1
     assert count_parts(engine) == (30, 0)
@@ -173,8 +173,8 @@ def test_the_reaper_s_process_has_one(
 ) -> None:
     insert_vectors(engine, 4120)
     reaper = start("reaper")
-    wait_until(lambda: count_parts(engine) == (4000, 120), what="moving")
+    wait_until(lambda: count_parts(engine) == (4000, 120), seconds=120, what="moving")
     began = time.monotonic()
     reaper.terminate()
-    assert reaper.wait(20) == 0
-    assert time.monotonic() - began < 8
+    assert reaper.wait(30) == 0
+    assert time.monotonic() - began < 20
