@@ -1,7 +1,8 @@
 """The janitor: moves fresh vectors to the HNSW index, beside the reaper and in its process.
 
 A worker writes a vector in a tenth of the time that the index would take; queries read the fresh
-ones one by one, so there must not be many. Decision 0013 says how the two are held together.
+ones one by one, so there must not be many, and none when there is time to move them. Decision 0013
+says how the two are held together.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from db.queries.parts import (
     get_index_state,
     list_hnsw_indexes,
 )
+from db.queries.uploads import is_any_under_way
 from db.session import make_engine, translate
 from worker.settings import WorkerSettings
 
@@ -28,13 +30,14 @@ log = logging.getLogger(__name__)
 
 #: Names the advisory lock that keeps a second janitor waiting; any number that stays.
 JANITOR_LOCK = 7_230_003
-#: So many vectors stay fresh: reading them adds one to two milliseconds to a query.
+#: So many vectors stay fresh beside uploads: reading them adds one to two milliseconds to a query.
 KEPT_FRESH = 4000
 #: Moved at once. Who decides on one of these uploads meanwhile waits for the step's end.
 STEP_ROWS = 100
 LOOK_SECONDS = 2.0
-#: The least share of its time that it works, once there are more than it keeps.
-LOW_SHARE = 0.1
+#: The least share of its time that it works, once there are more than it keeps, and the share where
+#: no upload waits.
+LOW_SHARE, IDLE_SHARE = 0.1, 0.5
 #: After this long a stop waits no longer; the server rolls the step back.
 STOP_SECONDS = 5.0
 #: A migration that waits for our locks must not wait for long, nor we for its.
@@ -97,13 +100,18 @@ class Janitor:
             return LOOK_SECONDS
         usable = self._look_at_index(connection, generation)
         fresh = count_fresh(connection, generation, at_most=2 * self._kept + 1)
-        if not usable or fresh <= self._kept:
+        if not usable or not fresh:
             return LOOK_SECONDS
+        surplus, share = fresh - self._kept, work_share(fresh, self._kept)
+        if surplus <= 0:
+            if is_any_under_way(connection):
+                return LOOK_SECONDS
+            surplus, share = fresh, IDLE_SHARE
         began = time.monotonic()
-        moved = fold_vectors(connection, generation, min(self._step_rows, fresh - self._kept))
+        moved = fold_vectors(connection, generation, min(self._step_rows, surplus))
         took = time.monotonic() - began
         log.debug("janitor: moved %d vectors in %.0f ms", moved, 1000 * took)
-        return rest_seconds(took, fresh, self._kept) if moved else LOOK_SECONDS
+        return took * (1 / share - 1) if moved else LOOK_SECONDS
 
     def _look_at_index(self, connection: Connection, generation: int) -> bool:
         """Tell whether there is an index to move to; say once what is wrong with it."""
@@ -123,11 +131,10 @@ EXPLAINED = {
 }
 
 
-def rest_seconds(took: float, fresh: int, kept: int) -> float:
-    """Return how long to rest after a step that took so long.
+def work_share(fresh: int, kept: int) -> float:
+    """Return the share of its time that it works while there are more than it keeps.
 
-    A tenth of the time is worked where little is too much, all of it from twice `kept` on: what
-    comes in is kept up with, and no more of the disk and the processor is taken than that needs.
+    A tenth where little is too much, all of it from twice `kept` on: what comes in is kept up with,
+    and no more of the disk and the processor is taken than that needs.
     """
-    share = min(max((fresh - kept) / kept, LOW_SHARE), 1.0)
-    return took * (1 / share - 1)
+    return min(max((fresh - kept) / kept, LOW_SHARE), 1.0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from db.queries.submission import check_submission
@@ -308,6 +308,18 @@ def is_anything_held(session: Session) -> bool:
         )
     ).first()
     return row is not None
+
+
+def is_any_under_way(connection: Connection) -> bool:
+    """Tell whether any upload is claimed, or may be claimed now."""
+    under_way: bool = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM hangtag_data.uploads WHERE status = 'processing') "
+            "OR EXISTS (SELECT FROM hangtag_data.uploads "
+            "WHERE status = 'pending' AND available_at <= now())"
+        )
+    ).scalar_one()
+    return under_way
 
 
 def get_status(session: Session, upload_id: uuid.UUID) -> UploadStatus | None:

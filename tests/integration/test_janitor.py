@@ -17,7 +17,7 @@ from tests.check_migrations import alembic_config
 from tests.conftest import run_sql, wait_until
 from tests.integration.test_upgrade import old_url
 from tests.integration.vectors import count_parts, insert_vectors
-from worker.janitor import Janitor, rest_seconds
+from worker.janitor import Janitor, work_share
 from worker.settings import WorkerSettings
 
 __all__ = ["old_url"]  # a fixture
@@ -46,6 +46,12 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.janitor.LOOK_SECONDS", 0.1)
 
 
+@pytest.fixture(autouse=True)
+def under_way(database_url: str) -> None:
+    """An upload that waits: there is something better to do than to move the last ones."""
+    run_sql(database_url, "SELECT hangtag.submit_upload('file:///x.jpg', 'x', 'x', 0)")
+
+
 def is_tidy(engine: Engine, indexed: int) -> bool:
     return count_parts(engine) == (KEPT, indexed)
 
@@ -62,11 +68,33 @@ def test_what_is_too_much_is_moved_and_the_rest_stays_fresh(
     assert is_tidy(engine, 80)
 
 
-def test_it_rests_longer_the_less_there_is_to_move() -> None:
-    little, more, much = (rest_seconds(0.1, fresh, 4000) for fresh in (4010, 6000, 9000))
-    assert little == pytest.approx(0.9)
-    assert more == pytest.approx(0.1)
-    assert much == 0
+@pytest.mark.parametrize("status", ["pending", "processing", "tagged"])
+def test_when_no_upload_waits_all_are_moved(
+    engine: Engine, janitor: Janitor, database_url: str, status: str
+) -> None:
+    """At rest a query reads nothing but the index. One that waits for its next try is no work."""
+    insert_vectors(engine, 12)
+    janitor.start()
+    if status == "processing":
+        run_sql(
+            database_url,
+            "UPDATE hangtag_data.uploads SET status = 'processing', lease_until = now() "
+            "WHERE source = 'x'",
+        )
+    time.sleep(0.5)
+    assert count_parts(engine) == (12, 0)
+    change = {
+        "pending": "available_at = now() + interval '1 hour'",
+        "processing": "status = 'review', lease_until = NULL",
+        "tagged": "status = 'tagged'",
+    }
+    run_sql(database_url, f"UPDATE hangtag_data.uploads SET {change[status]} WHERE source = 'x'")
+    wait_until(lambda: count_parts(engine) == (0, 12), what="moving the last ones")
+
+
+def test_it_works_more_the_more_there_is_to_move() -> None:
+    little, more, much = (work_share(fresh, 4000) for fresh in (4010, 6000, 9000))
+    assert (little, more, much) == (0.1, 0.5, 1.0)
 
 
 def test_the_vectors_of_a_version_that_is_not_active_are_left_alone(
