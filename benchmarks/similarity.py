@@ -99,6 +99,10 @@ def measure_size(
             figures["insert_rows_per_second"] = rounded(
                 shelf.insert_rate(with_noise(further, np.random.default_rng(SEED)))
             )
+            figures["p95_ms_while_fresh"] = shelf.curve(
+                "fresh beside the index", vectors, truth, [best.ef or 0]
+            )[0].p95_ms
+            figures["fold_rows_per_second"] = rounded(shelf.fold_rate())
             figures |= shelf.bytes_a_row()
         finally:
             shelf.close()

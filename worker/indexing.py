@@ -152,4 +152,7 @@ def _build(connection: Connection, generation: int) -> None:
 def _refresh(connection: Connection, generation: int) -> None:
     """Tell the planner, and give back the room of what was moved: each query reads that part."""
     connection.execute(text(f"ANALYZE hangtag_data.embeddings_g{generation:d}"))
-    connection.execute(text(f"VACUUM (ANALYZE) hangtag_data.embeddings_g{generation:d}_fresh"))
+    fresh = f"hangtag_data.embeddings_g{generation:d}_fresh"
+    # A schema of before has none.
+    if connection.execute(text("SELECT to_regclass(:name)"), {"name": fresh}).scalar():
+        connection.execute(text(f"VACUUM (ANALYZE) {fresh}"))

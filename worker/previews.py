@@ -33,9 +33,11 @@ log = logging.getLogger(__name__)
 
 #: So long pictures are begun; an upload that comes meanwhile waits.
 SLICE_SECONDS = 1.0
+#: What is left of it at least when a claim took long: one that draws nothing would go on for ever.
+LEAST_SECONDS = 0.25
 #: Share of a lease that one picture may take. Celery ends a task with the lease, and a batch of
 #: uploads may follow in the same task.
-_PICTURE_SHARE = 1 / 4
+_PICTURE_SHARE = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Drawer:
         Returns how many were claimed. Raises TransientError as `draw`.
         """
         self._begin()
-        claimed = 0
-        while time.monotonic() < self._end and not self.stuck:
+        claimed, end = 0, self._end
+        while time.monotonic() < end and not self.stuck:
             if not (more := self._draw(only_front=True)):
                 break
             claimed += more
@@ -125,6 +127,7 @@ class Drawer:
             claims = claim_previews(session, own.batch_size, own.lease_seconds, own.max_attempts)
         if not claims:
             return 0
+        self._end = max(self._end, time.monotonic() + LEAST_SECONDS)
         outcomes = [
             Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
             for claim, one in zip(claims, self._threads.map(self._draw_one, claims), strict=True)

@@ -131,6 +131,8 @@ def add_embeddings(
     an operator said meanwhile that it is no fashion, gets none; one that has it keeps its own.
     """
     ids = [str(image_id) for image_id, _ in vectors]
+    # One that a worker writes meanwhile is newer than what we see.
+    session.execute(text("SELECT set_config('hangtag.keep', 'on', true)"))
     # Waits for a janitor who moves vectors of these uploads; the next statement sees them moved.
     session.execute(
         text(

@@ -10,6 +10,15 @@ CREATE FUNCTION hangtag_data.keep_one_vector() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM FROM hangtag_data.uploads AS u WHERE u.id = NEW.upload_id FOR KEY SHARE;
+    IF NEW.generation > 0 AND current_setting('hangtag.keep', true) = 'on' THEN
+        -- A backfill, which leaves alone what came meanwhile.
+        INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
+                article_type, sub_category, master_category)
+            VALUES (-NEW.generation, NEW.upload_id, NEW.item, NEW.embedding,
+                NEW.article_type, NEW.sub_category, NEW.master_category)
+            ON CONFLICT ON CONSTRAINT embeddings_pkey DO NOTHING;
+        RETURN NULL;
+    END IF;
     IF NEW.generation > 0 THEN
         INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
                 article_type, sub_category, master_category)
@@ -74,8 +83,8 @@ BEGIN
         RETURN number;
     END IF;
     partition := format('embeddings_g%s', number);
-    -- Made alone and attached then: beside readers and writers, where CREATE TABLE … PARTITION OF
-    -- would wait for all of them, and deadlock with those who have the uploads already.
+    -- Made alone and attached then: beside readers, where CREATE TABLE … PARTITION OF would wait for
+    -- them. Writers under way are waited for, because of the foreign key.
     EXECUTE format('CREATE TABLE hangtag_data.%I '
                    '(LIKE hangtag_data.embeddings INCLUDING DEFAULTS INCLUDING CONSTRAINTS) '
                    -- The planner must learn early that a scan has become dearer than the index.

@@ -18,7 +18,7 @@ from db.queries.models import register_model
 from db.queries.parts import count_fresh, fold_vectors
 from db.queries.reviews import claim_next_review_item, decide_review_item
 from db.session import make_engine, transaction
-from tests.conftest import run_sql
+from tests.conftest import run_sql, wait_until
 from tests.integration.rows import insert_waiting, scalar
 from tests.integration.test_upgrade import wait_for_waiting
 from tests.integration.vectors import (
@@ -200,6 +200,41 @@ def test_a_backfill_takes_fresh_vectors_for_what_they_are(engine: Engine, worker
         assert add_embeddings(session, second, vectors) == 2
         assert add_embeddings(session, second, vectors) == 0
     assert count_parts(engine, second) == (4, 2)
+
+
+def test_a_backfill_leaves_alone_what_a_worker_wrote_meanwhile(
+    engine: Engine, database_url: str
+) -> None:
+    """It waits for a decision, with its snapshot taken; the worker writes, and is the newer one."""
+    with transaction(engine) as session:
+        second = register_model(session, "second", {})
+    [upload] = insert_vectors(engine, 1)
+    added: list[int] = []
+
+    def fill() -> None:
+        with transaction(engine) as session:
+            added.append(add_embeddings(session, second, [(upload, draw_vector())]))
+
+    backfill = threading.Thread(target=fill)
+    with engine.begin() as decision:
+        decision.execute(
+            text("SELECT FROM hangtag_data.embeddings WHERE upload_id = :id FOR UPDATE"),
+            {"id": upload},
+        )
+        backfill.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        wait_until(lambda: run_sql(database_url, waiting) == [(1,)], what="the backfill's wait")
+        with engine.begin() as worker:
+            worker.execute(
+                text(
+                    "INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding, "
+                    "article_type) VALUES (:g, :id, 0, CAST(:v AS halfvec), 'Shirts')"
+                ),
+                {"g": second, "id": upload, "v": draw_vector()},
+            )
+    backfill.join()
+    types = f"SELECT article_type FROM hangtag_data.embeddings WHERE abs(generation) = {second}"
+    assert run_sql(database_url, types) == [("Shirts",)]
 
 
 def test_writers_movers_operators_and_backfills_at_once_leave_one_vector_each(

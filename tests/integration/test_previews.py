@@ -31,7 +31,7 @@ from tests.integration.drawings import (
     worker_engine,
 )
 from worker import previews
-from worker.previews import Drawer, draw_preview
+from worker.previews import SLICE_SECONDS, Drawer, draw_preview
 from worker.settings import WorkerSettings
 
 __all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
@@ -332,3 +332,23 @@ def test_a_preview_carries_nothing_of_the_sender_s_file(tmp_path: Path) -> None:
         picture.save(path, comment=b"<script>", exif=picture.getexif())
     assert b"<script>" in path.read_bytes()
     assert b"<script>" not in draw_preview(path.read_bytes(), 300, Limits())
+
+
+def test_a_claim_that_takes_long_is_drawn_all_the_same(
+    review: Callable[..., list[str]], drawer: Drawer, settings: WorkerSettings
+) -> None:
+    """Else a database that is slow would see the same claims for ever, and operators nothing."""
+    review("a.jpg", "b.jpg")
+    url = settings.require_url()
+    run_sql(
+        url,
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN PERFORM pg_sleep({SLICE_SECONDS + 0.1}); RETURN NULL; END $$",
+    )
+    run_sql(
+        url,
+        "CREATE TRIGGER slow AFTER UPDATE ON hangtag_data.review_items FOR EACH STATEMENT "
+        "EXECUTE FUNCTION slow()",
+    )
+    drawer.draw_front()
+    assert drawn(settings) == ["a.jpg", "b.jpg"]

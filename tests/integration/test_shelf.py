@@ -45,6 +45,8 @@ def test_one_type_alone_is_found_exactly(shelf: Shelf, gallery: Gallery) -> None
 
 def test_inserts_and_bytes_are_measured(shelf: Shelf, gallery: Gallery) -> None:
     assert shelf.insert_rate(gallery.vectors[:64]) > 0
+    assert shelf.fold_rate() > 0
+    assert shelf.fold_rate() == 0  # all are in the index
     found = shelf.bytes_a_row()
     # 256 numbers of two bytes, once in the table and once in the index, and their overhead.
     assert 2 * 512 < float(str(found["vector_bytes"])) < 8 * 512

@@ -67,7 +67,7 @@ def test_a_model_version_is_switched_and_switched_back(
             settings.require_url(),
             "SELECT generation FROM hangtag_data.model_versions WHERE active",
         )
-        assert f"generation = {generation}" in str(view)
+        assert f"ARRAY[{generation}, '-{generation}'::integer]" in str(view)
         return str(version)
 
     activated = hangtag("model", "activate", "second", HANGTAG_WEIGHTS=str(weights))
