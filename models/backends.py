@@ -59,6 +59,7 @@ class OpenVinoBackend:
                 "INFERENCE_NUM_THREADS": threads,
                 "INFERENCE_PRECISION_HINT": precision,
                 "PERFORMANCE_HINT": "LATENCY",
+                "ENABLE_CPU_PINNING": False,
             },
         )
         self._request = self._compiled.create_infer_request()
