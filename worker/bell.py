@@ -21,14 +21,19 @@ def lane_of(priority: int) -> str:
     return INGEST if priority >= 0 else BACKFILL
 
 
-def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
+def ring(
+    app: Celery, lane: str, uploads: int, batch_size: int, only_if_silent: bool = False
+) -> bool:
     """Ring for a number of waiting uploads; false where the broker does not answer.
 
-    That is no error: the rows are safe, and the reaper rings again.
+    That is no error: the rows are safe, and the reaper rings again. With `only_if_silent` it is
+    not rung where a ring waits to be answered.
     """
     rings = min(MOST_RINGS, math.ceil(uploads / batch_size))
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
+            if only_if_silent and producer.channel.client.llen(lane):
+                return True
             for _ in range(rings):
                 app.send_task(
                     "hangtag.process",

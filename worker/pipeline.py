@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
+from functools import partial
 
 import numpy as np
 from sqlalchemy import Engine
@@ -18,17 +19,29 @@ from db.queries.results import Result, write_results
 from db.queries.uploads import (
     Claim,
     claim_uploads,
+    count_due,
+    is_fresh_due,
     mark_dead,
     mark_finished,
     mark_pending,
     return_claims,
 )
 from db.session import transaction
+from db.tables import EMBEDDING_DIM
 from errors import HangtagError, TransientError, UsageError
 from models.pictures import decode
 from models.predictor import Prediction, Predictor
-from models.transforms import Pixels, to_pixels
-from worker.failures import describe, kept, too_slow
+from models.transforms import to_pixels
+from worker.failures import describe, kept
+from worker.outcomes import (
+    BatchReport,
+    Failed,
+    Loaded,
+    Model,
+    Outcomes,
+    Unbegun,
+    with_claims,
+)
 from worker.patience import PatientThreads
 from worker.routing import REVIEW, route
 from worker.settings import WorkerSettings
@@ -40,44 +53,20 @@ log = logging.getLogger(__name__)
 #: How much of the lease may be over before no further picture is begun: what has begun needs the
 #: rest.
 _LOADING_SHARE = 1 / 3
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A fetched and decoded upload."""
-
-    claim: Claim
-    pixels: Pixels
-
-
-@dataclass(frozen=True)
-class Failed:
-    """An upload that could not be loaded."""
-
-    claim: Claim
-    error: Exception
-
-
-@dataclass(frozen=True)
-class Unbegun:
-    """An upload that was claimed, and there is no time left for it."""
-
-    claim: Claim
-
-
-@dataclass(frozen=True)
-class BatchReport:
-    """What became of one batch; `superseded` counts results that came too late."""
-
-    claimed: int = 0
-    written: int = 0
-    failed: int = 0
-    superseded: int = 0
-    handed_back: int = 0
+#: Pictures that are predicted together; fewer would have to fetch the network's weights from memory
+#: more often. And those that are loaded before it is looked for fresh uploads.
+_PREDICTED, _LOADED = 32, 8
+#: One format for a whole vector takes two thirds of the time of one for each number.
+_VECTOR = "[" + ",".join(["%.6g"] * EMBEDDING_DIM) + "]"
 
 
 class Pipeline:
-    """One worker process's way from claimed rows to published tags."""
+    """One worker process's way from claimed rows to published tags.
+
+    `note` is told of each batch, how many uploads it had and where their time went. With
+    `call_others` half of a short line is left to them, and they are called; without, all of it is
+    claimed that a batch may hold.
+    """
 
     def __init__(
         self,
@@ -86,14 +75,17 @@ class Pipeline:
         worker: str,
         load_predictor: Callable[[str], Predictor],
         is_stopping: Callable[[], bool] = lambda: False,
+        note: Callable[[int, StageTimes], None] = lambda _uploads, _times: None,
+        call_others: Callable[[bool], None] | None = None,
     ) -> None:
         self._engine = engine
         self._is_stopping = is_stopping
+        self._note = note
+        self._call_others = call_others
         self._settings = settings
         self._worker = worker
         self._load_predictor = load_predictor
-        self._predictor: Predictor | None = None
-        self._generation = 0
+        self._model: Model | None = None
         self._began = 0.0
         #: Of the batch under way, or the last one.
         self.times = StageTimes()
@@ -113,39 +105,26 @@ class Pipeline:
         """Take one batch the whole way; hand back at once what it has no time to begin.
 
         That is what is left when the worker is told to stop, or when large pictures have taken
-        their share of the lease.
+        their share of the lease. Fresh uploads that come while a batch of the back catalogue is
+        under way are taken the whole way in between.
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
         """
         started = time.perf_counter()
         times = self.times = StageTimes()
         claims = self._claim(backfill)
-        predictor = self.loaded
         if not claims:
             return BatchReport()
+        model = self.loaded
         times.add("queue", sum(claim.waited for claim in claims))
-        outcomes = [
-            Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
-            for claim, one in zip(claims, self._threads.map(self._load, claims), strict=True)
-        ]
-        handed_back = self._hand_back([o.claim for o in outcomes if isinstance(o, Unbegun)])
-        loaded = [o for o in outcomes if isinstance(o, Loaded)]
-        failed = [o for o in outcomes if isinstance(o, Failed)]
-        try:
-            predicted = self._predict(predictor, loaded)
-        except Exception as error:  # the network itself failed: each upload is tried again, alone
-            log.exception("prediction failed for a batch of %d", len(loaded))
-            again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
-            predicted = [Failed(one.claim, again) for one in loaded]
-        failed += [one for one in predicted if isinstance(one, Failed)]
-        done = [
-            (one.claim, result)
-            for one, result in zip(loaded, predicted, strict=True)
-            if isinstance(result, Result)
-        ]
+        found = Outcomes()
+        for first in range(0, len(claims), _PREDICTED):
+            self._work(model, claims[first : first + _PREDICTED], found, backfill)
+        handed_back = self._hand_back(found.unbegun)
         with times.measure("write"):
-            written = self._write(predictor, done, failed)
+            written = self._write(model, found.done, found.failed)
         report = replace(written, claimed=len(claims), handed_back=handed_back)
+        self._note(report.claimed, times)
         log.info(
             "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms (%s)",
             report.claimed,
@@ -157,6 +136,50 @@ class Pipeline:
             times,
         )
         return report
+
+    def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes, yields: bool) -> None:
+        """Load and predict some uploads; add what became of each.
+
+        Where it `yields`, fresh uploads pass in between.
+        """
+        outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
+        for first in range(0, len(claims), _LOADED):
+            some = claims[first : first + _LOADED]
+            outcomes += with_claims(some, self._threads.map(partial(self._load, model), some))
+            if yields:
+                self._let_fresh_pass()
+        loaded = [o for o in outcomes if isinstance(o, Loaded)]
+        try:
+            predicted = self._predict(model, loaded)
+        except Exception as error:  # the network itself failed: each upload is tried again, alone
+            log.exception("prediction failed for %d pictures", len(loaded))
+            again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
+            predicted = [Failed(one.claim, again) for one in loaded]
+        for one, result in zip(loaded, predicted, strict=True):
+            if isinstance(result, Result):
+                found.done.append((one.claim, result))
+            else:
+                found.failed.append(result)
+        found.failed += [o for o in outcomes if isinstance(o, Failed)]
+        found.unbegun += [o.claim for o in outcomes if isinstance(o, Unbegun)]
+
+    def _let_fresh_pass(self) -> None:
+        """Take one batch of fresh uploads the whole way, in the middle of another.
+
+        One at most each time: however many come, the batch under way ends within its lease.
+        """
+        if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
+            return
+        began, times = self._began, self.times
+        try:
+            with transaction(self._engine) as session:
+                waiting = is_fresh_due(session)
+            if waiting:
+                self.run_batch(backfill=False)
+        except (HangtagError, DBAPIError) as error:  # the batch under way loses nothing by it
+            log.error("fresh uploads wait for the end of a batch: %s", error)
+        finally:
+            self._began, self.times = began, times
 
     def load_active(self) -> None:
         """Load the active model version where it is not the one that is loaded.
@@ -177,11 +200,11 @@ class Pipeline:
                 f"{predictor.card.version}; give the folder that name back"
             )
         # Both or neither: a network beside another's generation would file its vectors wrongly.
-        self._predictor, self._generation = predictor, active.generation
+        self._model = Model(predictor, active.generation)
         log.info("model %s, generation %d", active.version, active.generation)
 
     def _is_loaded(self, active: ModelVersion) -> bool:
-        return self._predictor is not None and self._predictor.card.version == active.version
+        return self._model is not None and self._model.predictor.card.version == active.version
 
     def _claim(self, backfill: bool) -> list[Claim]:
         """Claim a batch with the active model at hand; nothing is claimed while one is loaded."""
@@ -190,15 +213,30 @@ class Pipeline:
             self._began = time.monotonic()
             with self.times.measure("claim"), transaction(self._engine) as session:
                 require_previews_later(session)
-                if self._is_loaded(_require_active(session)):
-                    return claim_uploads(
-                        session,
-                        self._worker,
-                        self._settings.batch_size,
-                        self._settings.lease_seconds,
-                        backfill,
+                is_loaded = self._is_loaded(_require_active(session))
+                if is_loaded:
+                    size, left = self._share(session, backfill)
+                    claims = claim_uploads(
+                        session, self._worker, size, self._settings.lease_seconds, backfill
                     )
+            if is_loaded:
+                if left and self._call_others:
+                    self._call_others(backfill)
+                return claims
             self.load_active()
+
+    def _share(self, session: Session, backfill: bool) -> tuple[int, bool]:
+        """Return how many to claim, and whether a short line's other half is left.
+
+        Halves of halves end at about the same time, and of a few that come together none waits for
+        all the others.
+        """
+        most = self._settings.batch_size
+        if self._call_others is None:
+            return most, False
+        due = count_due(session, at_most=2 * most)
+        waiting = due["ingest"] or (due["backfill"] if backfill else 0)
+        return max(1, min(most, (waiting + 1) // 2)), 1 < waiting < 2 * most
 
     def _hand_back(self, claims: Sequence[Claim]) -> int:
         if not claims:
@@ -210,10 +248,10 @@ class Pipeline:
             log.error("%d uploads wait for their lease to run out: %s", len(claims), error)
             return 0
 
-    def _load(self, claim: Claim) -> Loaded | Failed | Unbegun:
+    def _load(self, model: Model, claim: Claim) -> Loaded | Failed[Claim] | Unbegun[Claim]:
         if self._is_stopping() or self._is_over(_LOADING_SHARE):
             return Unbegun(claim)
-        card, times = self.loaded.card, self.times
+        card, times = model.predictor.card, self.times
         try:
             with times.measure("fetch"):
                 data = self._store.read(claim.uri)
@@ -229,26 +267,26 @@ class Pipeline:
         return time.monotonic() - self._began > share * self._settings.lease_seconds
 
     @property
-    def loaded(self) -> Predictor:
-        """The predictor of this batch; `load_active` comes first."""
-        if self._predictor is None:
+    def loaded(self) -> Model:
+        """The model of this batch; `load_active` comes first."""
+        if self._model is None:
             raise TransientError("no model is loaded")
-        return self._predictor
+        return self._model
 
-    def _predict(self, predictor: Predictor, loaded: Sequence[Loaded]) -> list[Result | Failed]:
+    def _predict(self, model: Model, loaded: Sequence[Loaded]) -> list[Result | Failed[Claim]]:
         with self.times.measure("predict"):
-            predictions = predictor.predict([one.pixels for one in loaded])
-        return [self._result(*pair) for pair in zip(loaded, predictions, strict=True)]
+            predictions = model.predictor.predict([one.pixels for one in loaded])
+        return [self._result(model, *pair) for pair in zip(loaded, predictions, strict=True)]
 
-    def _result(self, one: Loaded, prediction: Prediction) -> Result | Failed:
+    def _result(self, model: Model, one: Loaded, prediction: Prediction) -> Result | Failed[Claim]:
         try:
-            return self._route(one, prediction)
+            return self._route(model, one, prediction)
         except Exception as error:  # numbers that are none concern this picture alone
             return Failed(one.claim, error)
 
-    def _route(self, one: Loaded, prediction: Prediction) -> Result:
+    def _route(self, model: Model, one: Loaded, prediction: Prediction) -> Result:
         prediction.require_finite()
-        card = self.loaded.card
+        card = model.predictor.card
         way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
         tags = {
             attribute: {"label": label, "confidence": round(confidence, 4)}
@@ -271,13 +309,13 @@ class Pipeline:
 
     def _write(
         self,
-        predictor: Predictor,
+        model: Model,
         done: Sequence[tuple[Claim, Result]],
-        failed: Sequence[Failed],
+        failed: Sequence[Failed[Claim]],
     ) -> BatchReport:
         """Write all outcomes; one that cannot be written costs the others nothing."""
         try:
-            return self._write_together(predictor, done, failed)
+            return self._write_together(model, done, failed)
         except (UsageError, DBAPIError, MemoryError) as error:
             if not done:
                 raise
@@ -288,16 +326,16 @@ class Pipeline:
                 else TransientError(f"the database refused the result: {error}")
             )
         if len(done) == 1:
-            return self._write_together(predictor, [], [*failed, Failed(done[0][0], refused)])
-        reports = [self._write(predictor, [one], []) for one in done]
-        reports.append(self._write_together(predictor, [], failed))
+            return self._write_together(model, [], [*failed, Failed(done[0][0], refused)])
+        reports = [self._write(model, [one], []) for one in done]
+        reports.append(self._write_together(model, [], failed))
         return BatchReport(*(sum(values) for values in zip(*map(astuple, reports), strict=True)))
 
     def _write_together(
         self,
-        predictor: Predictor,
+        model: Model,
         done: Sequence[tuple[Claim, Result]],
-        failed: Sequence[Failed],
+        failed: Sequence[Failed[Claim]],
     ) -> BatchReport:
         """Write all outcomes in one transaction; only claims that still hold are written."""
         outcomes = [
@@ -308,8 +346,8 @@ class Pipeline:
             write_results(
                 session,
                 [result for _, result in done if result.upload_id in held],
-                predictor.card.version,
-                self._generation,
+                model.predictor.card.version,
+                model.generation,
             )
             for failure in failed:
                 code, error = describe(failure.error)
@@ -338,4 +376,4 @@ def _require_active(session: Session) -> ModelVersion:
 
 def vector_text(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
     """Return pgvector's text form of a vector (256,)."""
-    return "[" + ",".join(f"{value:.6g}" for value in vector.tolist()) + "]"
+    return _VECTOR % tuple(vector.tolist())

@@ -21,9 +21,11 @@ from db.queries.previews import (
     return_previews,
     write_previews,
 )
+from db.queries.uploads import is_fresh_due
 from db.session import transaction
 from models.pictures import Limits, decode
-from worker.failures import describe, kept, too_slow
+from worker.failures import describe, kept
+from worker.outcomes import Failed, Unbegun, with_claims
 from worker.patience import PatientThreads
 from worker.settings import WorkerSettings
 from worker.stages import PREVIEW, StageTimes
@@ -38,6 +40,8 @@ LEAST_SECONDS = 0.25
 #: Share of a lease that one picture may take. Celery ends a task with the lease, and a batch of
 #: uploads may follow in the same task.
 _PICTURE_SHARE = 1 / 8
+#: Pictures that are drawn before it is looked for fresh uploads.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -46,21 +50,6 @@ class Drawn:
 
     claim: PreviewClaim
     jpeg: bytes
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A preview that could not be drawn."""
-
-    claim: PreviewClaim
-    error: Exception
-
-
-@dataclass(frozen=True)
-class Unbegun:
-    """One that was claimed, and there is no time left for it."""
-
-    claim: PreviewClaim
 
 
 class Drawer:
@@ -107,6 +96,7 @@ class Drawer:
     def draw(self) -> int:
         """Draw a slice of what is owed: a batch at most, none begun after SLICE_SECONDS.
 
+        None is begun either while a fresh upload waits.
         Returns how many were claimed. Raises TransientError where the database is away; what was
         claimed is due again when its lease runs out.
         """
@@ -128,14 +118,22 @@ class Drawer:
         if not claims:
             return 0
         self._end = max(self._end, time.monotonic() + LEAST_SECONDS)
-        outcomes = [
-            Failed(claim, too_slow(one)) if isinstance(one, TimeoutError) else one
-            for claim, one in zip(claims, self._threads.map(self._draw_one, claims), strict=True)
-        ]
+        outcomes: list[Drawn | Failed[PreviewClaim] | Unbegun[PreviewClaim]] = []
+        for first in range(0, len(claims), _AT_ONCE):
+            if first and not only_front and self._is_fresh_due():
+                self._end = 0.0  # the rest goes back
+            some = claims[first : first + _AT_ONCE]
+            outcomes += with_claims(some, self._threads.map(self._draw_one, some))
         self._write(outcomes, started)
         return len(claims)
 
-    def _draw_one(self, claim: PreviewClaim) -> Drawn | Failed | Unbegun:
+    def _is_fresh_due(self) -> bool:
+        with transaction(self._engine) as session:
+            return is_fresh_due(session)
+
+    def _draw_one(
+        self, claim: PreviewClaim
+    ) -> Drawn | Failed[PreviewClaim] | Unbegun[PreviewClaim]:
         if self._is_stopping() or time.monotonic() > self._end:
             return Unbegun(claim)
         try:
@@ -146,7 +144,9 @@ class Drawer:
         except Exception as error:  # one picture's trouble must not touch its neighbours
             return Failed(claim, kept(error))
 
-    def _write(self, outcomes: list[Drawn | Failed | Unbegun], started: float) -> None:
+    def _write(
+        self, outcomes: list[Drawn | Failed[PreviewClaim] | Unbegun[PreviewClaim]], started: float
+    ) -> None:
         """Write all outcomes in one transaction; only claims that still hold are written."""
         drawn = [one for one in outcomes if isinstance(one, Drawn)]
         failed = [one for one in outcomes if isinstance(one, Failed)]

@@ -32,7 +32,7 @@ from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
 from worker.settings import WorkerSettings, load_settings
-from worker.stages import note_batch, note_previews
+from worker.stages import StageTimes, note_batch, note_previews
 from worker.stopping import is_stopping
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,16 @@ def pipeline() -> Pipeline:
         return Predictor.load_folder(folder, own.inference_threads)
 
     name = f"{socket.gethostname()}:{os.getpid()}"
-    return Pipeline(engine(), own, name, load_predictor, is_stopping)
+    return Pipeline(engine(), own, name, load_predictor, is_stopping, _note, _call_others)
+
+
+def _note(uploads: int, times: StageTimes) -> None:
+    note_batch(uploads, times)
+    note_progress(settings().progress_file)
+
+
+def _call_others(backfill: bool) -> None:
+    ring(_app(), BACKFILL if backfill else INGEST, 1, settings().batch_size, only_if_silent=True)
 
 
 @cache
@@ -95,9 +104,7 @@ def _process_batch(backfill: bool) -> None:
     try:
         report = pipeline().run_batch(backfill)
         note_progress(settings().progress_file)
-        if report.claimed:
-            note_batch(report.claimed, pipeline().times)
-        elif not _draw(drawer().draw) or _anything_waits():
+        if not report.claimed and (not _draw(drawer().draw) or _anything_waits()):
             return  # beside a backlog of the other lane, what is owed waits for the reaper's bells
     except TransientError as error:
         # The rows are safe; the reaper rings again when there is reason to.

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from errors import PermanentError, TransientError
-from models.pictures import open_regular
+from models.pictures import open_regular, read_open
 
 #: What a folder is searched for; a file named by itself may be called anything.
 PICTURE_SUFFIXES = frozenset(
@@ -89,9 +89,7 @@ class PictureStore:
         """
         path = self._allowed(uri)
         try:
-            descriptor = open_regular(path)
-            with os.fdopen(descriptor, "rb") as source:
-                data = source.read(self._max_bytes + 1)
+            data = read_open(open_regular(path), self._max_bytes + 1)
         except OSError as error:
             raise TransientError(f"reading {uri}: {error.strerror}") from error
         if len(data) > self._max_bytes:

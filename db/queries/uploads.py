@@ -140,6 +140,18 @@ def claim_uploads(
     return [Claim(*row) for row in rows]
 
 
+def is_fresh_due(session: Session) -> bool:
+    """Tell whether an upload of the ingest lane may be claimed now."""
+    session.execute(_WALK_THE_INDEX)
+    due: bool = session.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM hangtag_data.uploads "
+            "WHERE status = 'pending' AND available_at <= now() AND priority >= 0)"
+        )
+    ).scalar_one()
+    return due
+
+
 def mark_finished(session: Session, outcomes: Sequence[tuple[Claim, str]]) -> set[uuid.UUID]:
     """Give claims their final status (`tagged` or `review`); return the ids that still held.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from errors import PermanentError
-from models.pictures import decode
+from models.pictures import decode, read_open
 from tests.conftest import SAMPLES
 from tests.unit.drawn import CORNERS, FORMATS, LOSSY, MARKS, chunk, four_corners, noise, png, save
 
@@ -264,3 +266,13 @@ def test_a_jpeg_may_shrink_until_its_longer_side_is_as_asked() -> None:
     assert decode(data, 720).size == (1080, 1440)
     assert decode(data, 720, longer=True).size == (540, 720)
     assert decode(data, 730, longer=True).size == (1080, 1440)
+
+
+def test_a_file_that_is_longer_than_it_said_is_read_to_its_end() -> None:
+    """One that grows, or that the kernel makes up (its size is 0), and never more than asked for."""
+    most = 3_000
+    assert Path("/proc/self/maps").stat().st_size == 0
+    assert len(read_open(os.open("/proc/self/maps", os.O_RDONLY), most)) == most
+    whole = read_open(os.open("/proc/self/stat", os.O_RDONLY), 1 << 20)
+    assert whole.startswith(str(os.getpid()).encode())
+    assert whole.endswith(b"\n")

@@ -1,0 +1,242 @@
+"""Who goes first: fresh uploads pass a batch under way, and short lines are shared."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from db.queries.uploads import insert_uploads
+from db.session import transaction
+from errors import TransientError
+from models.pictures import decode, read_bytes
+from models.predictor import Predictor
+from models.transforms import to_pixels
+from tests.conftest import SAMPLES, run_sql
+from tests.integration.drawings import drawer, drawn, review, unsure, worker_engine
+from worker import pipeline as module
+from worker import previews
+from worker.app import BACKFILL, INGEST, make_app
+from worker.bell import ring
+from worker.pipeline import Pipeline
+from worker.previews import Drawer
+from worker.settings import WorkerSettings
+from worker.storage import PictureStore
+
+__all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    """The shipped model, loaded once."""
+    return Predictor.load()
+
+
+@pytest.fixture
+def submit(engine: Engine, settings: WorkerSettings) -> Callable[..., None]:
+    """Hand in so many uploads of one picture; a priority below zero is the back catalogue."""
+    uri = PictureStore(settings.require_store()).put(SAMPLES / "polo_green.jpg").uri
+
+    def hand_in(source: str, count: int, priority: int) -> None:
+        names = [str(number) for number in range(count)]
+        with transaction(engine) as session:
+            insert_uploads(session, [uri] * count, source, names, priority)
+
+    return hand_in
+
+
+def while_loading(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
+    """Act once, when the picture with this number is read."""
+    read, seen = PictureStore.read, []
+
+    def reading(store: PictureStore, uri: str) -> bytes:
+        seen.append(uri)
+        if len(seen) == number:
+            act()
+        return read(store, uri)
+
+    monkeypatch.setattr(PictureStore, "read", reading)
+
+
+def moments(settings: WorkerSettings) -> dict[str, tuple[object, object]]:
+    """First and last moment at which uploads of a source were finished."""
+    rows = run_sql(
+        settings.require_url(),
+        "SELECT source, min(finished_at), max(finished_at) FROM hangtag_data.uploads "
+        "WHERE status IN ('tagged', 'review') GROUP BY source",
+    )
+    return {str(source): (first, last) for source, first, last in rows}
+
+
+def test_what_comes_during_a_batch_of_the_back_catalogue_is_published_before_it(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches: list[int] = []
+    pipeline = Pipeline(
+        engine, settings, "test", lambda _: predictor, note=lambda n, _times: batches.append(n)
+    )
+    submit("old", 20, -1)
+    while_loading(monkeypatch, 4, lambda: submit("fresh", 3, 0))
+    report = pipeline.run_batch(backfill=True)
+    assert (report.claimed, report.written) == (20, 20)
+    assert batches == [3, 20]
+    found = moments(settings)
+    assert found["fresh"][1] < found["old"][0]  # type: ignore[operator]
+
+
+def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
+) -> None:
+    """Else its lease would run out: one batch may pass for every eight pictures."""
+    batches: list[int] = []
+    small = settings.model_copy(update={"batch_size": 16})
+    pipeline = Pipeline(
+        engine, small, "test", lambda _: predictor, note=lambda n, _times: batches.append(n)
+    )
+    submit("old", 16, -1)
+    claim = pipeline._claim
+
+    def claim_and_flood(backfill: bool) -> list[module.Claim]:
+        claims = claim(backfill)
+        if backfill:
+            submit("flood", 100, 0)
+            small.batch_size = 5
+        return claims
+
+    pipeline._claim = claim_and_flood  # type: ignore[method-assign]
+    assert pipeline.run_batch(backfill=True).written == 16
+    assert batches == [5, 5, 16]
+
+
+def test_what_fails_in_between_costs_the_batch_under_way_nothing(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise TransientError("the database is away")
+
+    monkeypatch.setattr(module, "is_fresh_due", refuse)
+    submit("old", 10, -1)
+    pipeline = Pipeline(engine, settings, "test", lambda _: predictor)
+    assert pipeline.run_batch(backfill=True).written == 10
+    assert "fresh uploads wait for the end of a batch: the database is away" in caplog.text
+
+
+def test_a_model_that_is_activated_in_between_writes_what_passed_and_no_more(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, shipped = settings.require_url(), predictor.card.version
+    run_sql(url, "SELECT hangtag_data.register_model('next', '{}')")
+    following = Predictor(replace(predictor.card, version="next"), predictor._backend)
+    by_name = {shipped: predictor, "next": following}
+
+    def switch() -> None:
+        run_sql(url, "SELECT hangtag_data.activate_model('next')")
+        submit("fresh", 1, 0)
+
+    submit("old", 12, -1)
+    while_loading(monkeypatch, 2, switch)
+    pipeline = Pipeline(engine, settings, "test", by_name.__getitem__)
+    assert pipeline.run_batch(backfill=True).written == 12
+    rows = run_sql(
+        url,
+        "SELECT u.source, p.model_version, count(*), "
+        "count(*) FILTER (WHERE m.generation = abs(e.generation)) "
+        "FROM hangtag_data.uploads AS u "
+        "JOIN hangtag_data.predictions AS p ON p.upload_id = u.id "
+        "JOIN hangtag_data.embeddings AS e ON e.upload_id = u.id "
+        "JOIN hangtag_data.model_versions AS m ON m.version = p.model_version "
+        "GROUP BY 1, 2 ORDER BY 1",
+    )
+    assert rows == [("fresh", "next", 1, 1), ("old", shipped, 12, 12)]
+
+
+def test_half_of_a_short_line_is_left_to_the_next_who_is_called(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
+) -> None:
+    called: list[bool] = []
+    own = settings.model_copy(update={"batch_size": 4})
+    pipeline = Pipeline(engine, own, "test", lambda _: predictor, call_others=called.append)
+    submit("fresh", 11, 0)
+    claimed, calls = [], []
+    while batch := pipeline.run_batch(backfill=False).claimed:
+        claimed.append(batch)
+        calls.append(len(called))
+    # Eleven and seven are more than two batches or nearly: of seven four, of three two, …
+    assert claimed == [4, 4, 2, 1]
+    assert calls == [0, 1, 2, 2]
+    assert called == [False, False]
+
+
+def test_who_is_called_is_not_called_twice(settings: WorkerSettings) -> None:
+    with make_app(settings) as app, app.connection_for_read() as connection:
+        waiting = connection.default_channel.client
+        waiting.delete(INGEST, BACKFILL)
+        for _ in range(3):
+            assert ring(app, INGEST, 1, 64, only_if_silent=True)
+        assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (1, 0)
+        waiting.delete(INGEST)
+
+
+def test_drawing_stops_for_a_fresh_upload_and_what_is_left_counts_as_no_try(
+    settings: WorkerSettings,
+    review: Callable[..., list[str]],
+    drawer: Drawer,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    review(*(f"{number}.jpg" for number in range(9)))
+    while_loading(monkeypatch, 2, lambda: submit("fresh", 1, 0))
+    assert drawer.draw() == 9
+    assert len(drawn(settings)) == previews._AT_ONCE
+    [owed] = run_sql(
+        settings.require_url(),
+        "SELECT count(*), max(preview_tries) FROM hangtag_data.review_items "
+        "WHERE preview_due <= now()",
+    )
+    assert owed == (9 - previews._AT_ONCE, 0)
+
+
+def test_inference_threads_may_run_on_any_core(predictor: Predictor) -> None:
+    """Pinned ones of several processes all take the first core, and wait for each other.
+
+    A thread is pinned while it computes, so another one looks meanwhile.
+    """
+    card = predictor.card
+    picture = to_pixels(
+        decode(read_bytes(SAMPLES / "polo_green.jpg"), 120), card.height, card.width
+    )
+    seen: set[frozenset[int]] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            for path in Path("/proc/self/task").iterdir():
+                with suppress(ProcessLookupError):
+                    seen.add(frozenset(os.sched_getaffinity(int(path.name))))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(5):
+        predictor.predict([picture] * 32)
+    done.set()
+    looking.join()
+    assert seen == {frozenset(os.sched_getaffinity(0))}
