@@ -40,6 +40,8 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+MADE_UP = {"cores": 2, "processor": "none: made up"}
+
 #: Quantities by name, with their units in it.
 Quantities = dict[str, float]
 
@@ -66,26 +68,29 @@ class Measured:
     table_mb: float
     build_seconds: float
     cores: int
+    processor: str
 
     @classmethod
     def read(cls, quick: bool = False) -> Measured:
-        """Read the results of `pipeline` and `similarity`. Raises UsageError where one is missing.
+        """Read the results of `pipeline` and `similarity`; with `quick` the figures are made up.
 
-        With `quick` the figures are made up.
+        Raises UsageError where one is missing, or they are of different machines.
         """
         pipeline, similarity = (
-            {"figures": QUICK[part], "machine": {"cores": 2}} if quick else _results(part)
+            {"figures": QUICK[part], "machine": MADE_UP} if quick else _results(part)
             for part in ("pipeline", "similarity")
         )
+        if pipeline["machine"] != similarity["machine"]:
+            raise UsageError("pipeline and similarity ran on different machines: run both on one")
         try:
-            return cls._of(pipeline["figures"], similarity["figures"], pipeline["machine"]["cores"])
+            return cls._of(pipeline["figures"], similarity["figures"], pipeline["machine"])
         except (KeyError, ValueError) as error:
             raise UsageError(
                 f"{report.RESULTS} has no {error}: run ./run bench pipeline, similarity first"
             ) from error
 
     @classmethod
-    def _of(cls, pipeline: dict[str, Any], similarity: dict[str, Any], cores: int) -> Measured:
+    def _of(cls, pipeline: dict[str, Any], similarity: dict[str, Any], machine: Any) -> Measured:
         stages = pipeline["stage_milliseconds"]
         size = max(int(name[9:]) for name in similarity if name.startswith("index_mb_"))
         taken = {f.name for f in fields(cls)}
@@ -96,7 +101,7 @@ class Measured:
             "preview_ms": stages["preview"],
             "vectors": size,
             **{n: similarity[f"{n}_{size}"] for n in ("index_mb", "table_mb", "build_seconds")},
-            "cores": cores,
+            **machine,
         }
         return cls(**{f.name: whole[f.name] for f in fields(cls)})
 

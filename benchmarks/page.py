@@ -45,7 +45,8 @@ def fact_block(name: str, facts: Measured | Assumed) -> Block:
     header = ["figure", "value"]
     lines = []
     for one in fields(facts):
-        value = shown(_plain(getattr(facts, one.name)))
+        value = getattr(facts, one.name)
+        value = value if isinstance(value, str) else shown(_plain(value))
         if meaning := one.metadata.get("meaning"):
             header = ["option", "value", "what"]
             lines.append([f"`--{one.name.replace('_', '-')}`", value, meaning])

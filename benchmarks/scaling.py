@@ -75,6 +75,8 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Simulate each number of uploads a day, and reckon what else it needs."""
+    if options.quick and options.page:
+        raise UsageError("--quick starts from made-up figures, which belong on no page")
     measured, assumed = Measured.read(options.quick), Assumed.of(options)
     rates = rates_of(measured, assumed)
     days = PER_DAY[:1] if options.quick else PER_DAY

@@ -13,6 +13,7 @@ import pytest
 from benchmarks import report, scaling
 from benchmarks.__main__ import make_parser
 from benchmarks.needs import (
+    MADE_UP,
     QUICK,
     Assumed,
     Measured,
@@ -38,7 +39,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(report, "RESULTS", folder)
     monkeypatch.setattr(scaling, "SIMULATED", 4_000)
     for part, figures in QUICK.items():
-        made = {"figures": figures, "machine": {"cores": 2}}
+        made = {"figures": figures, "machine": MADE_UP}
         (folder / f"{part}.json").write_text(json.dumps(made))
     return folder
 
@@ -109,10 +110,22 @@ def test_what_did_not_run_is_named(results: Path) -> None:
 
 def test_a_figure_that_an_older_run_did_not_leave_is_named(results: Path) -> None:
     older = {name: value for name, value in QUICK["similarity"].items() if name != "wal_bytes"}
-    text = json.dumps({"figures": older, "machine": {"cores": 2}})
+    text = json.dumps({"figures": older, "machine": MADE_UP})
     (results / "similarity.json").write_text(text)
     with pytest.raises(UsageError, match="wal_bytes"):
         Measured.read()
+
+
+def test_figures_of_two_machines_are_not_mixed(results: Path) -> None:
+    made = {"figures": QUICK["similarity"], "machine": MADE_UP | {"cores": 64}}
+    (results / "similarity.json").write_text(json.dumps(made))
+    with pytest.raises(UsageError, match="different machines"):
+        Measured.read()
+
+
+def test_made_up_figures_come_on_no_page(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="made-up"):
+        scaling.run(options("--quick", "--page", str(tmp_path / "page.md")))
 
 
 @pytest.mark.usefixtures("results")
