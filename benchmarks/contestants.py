@@ -10,7 +10,13 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.installation import Installation, new_source, wait_for_previews, wait_for_the_end
+from benchmarks.installation import (
+    Installation,
+    new_source,
+    wait_for_previews,
+    wait_for_the_end,
+    wait_for_the_index,
+)
 from benchmarks.report import median, note
 from models.pictures import decode, read_bytes
 from models.predictor import Predictor
@@ -82,7 +88,8 @@ class Submission:
     def run(self, pictures: Sequence[Path]) -> float:
         """Hand them in and wait for the last tag; return the seconds.
 
-        What operators will see is drawn after that: it is waited for and not counted.
+        What operators will see is drawn after that, and vectors go to the index: both are waited
+        for, so that whoever is next has the machine for itself, and not counted.
         """
         source, uris = new_source(), [path.as_uri() for path in pictures]
         names = [str(number) for number in range(len(uris))]
@@ -96,6 +103,7 @@ class Submission:
         wait_for_the_end(self._connection)
         seconds = time.perf_counter() - started
         wait_for_previews(self._connection)
+        wait_for_the_index(self._connection)
         return seconds
 
     def close(self) -> None:

@@ -172,6 +172,14 @@ _IS_ANY_OWED = """
 """
 
 
+#: The janitor moves those of the active version alone.
+_IS_ANY_FRESH = """
+    SELECT EXISTS (SELECT FROM hangtag_data.embeddings
+                   WHERE generation = (SELECT -generation FROM hangtag_data.model_versions
+                                       WHERE active))
+"""
+
+
 def wait_for_the_end(connection: Connection, glance_seconds: float = 0.01) -> None:
     """Wait until no upload is pending or processing. Raises HangtagError after `END_SECONDS`."""
     _wait_while(connection, _IS_ANY_OPEN, "uploads are still waiting", glance_seconds)
@@ -183,6 +191,15 @@ def wait_for_previews(connection: Connection) -> None:
     Raises HangtagError after `END_SECONDS`.
     """
     _wait_while(connection, _IS_ANY_OWED, "previews are still owed", 0.01)
+
+
+def wait_for_the_index(connection: Connection) -> None:
+    """Wait until the janitor has moved every vector to the index, which it does when none waits.
+
+    Raises HangtagError after `END_SECONDS`.
+    """
+    # Seldom looked: a part that was just emptied is still read to its end.
+    _wait_while(connection, _IS_ANY_FRESH, "vectors are still fresh", 0.1)
 
 
 def _wait_while(connection: Connection, query: str, what: str, glance_seconds: float) -> None:

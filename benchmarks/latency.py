@@ -19,7 +19,14 @@ from matplotlib.axes import Axes
 from benchmarks import pictures, report
 from benchmarks.backlog import insert_waiting
 from benchmarks.contestants import Submission, cycle
-from benchmarks.installation import Installation, new_source, run_sql, wait_for_the_end
+from benchmarks.installation import (
+    Installation,
+    new_source,
+    run_sql,
+    wait_for_previews,
+    wait_for_the_end,
+    wait_for_the_index,
+)
 from benchmarks.report import note, percentile, rounded
 from errors import HangtagError
 from worker.client import Client
@@ -58,10 +65,14 @@ def run(options: argparse.Namespace) -> None:
             lab = Laboratory(site, files)
             top = lab.top_rate(number)
             figures["uploads_per_second"] = rounded(top)
+            lab.rest()
             taken["alone"] = lab.alone(3 if options.quick else 40)
             for load in LOADS:
+                lab.rest()
                 taken[f"{load} % load"] = lab.under_load(top * load / 100, seconds)
+            lab.rest()
             taken["idle"] = lab.under_load(FRESH_PER_SECOND, 2 * seconds)
+            lab.rest()
             taken["backfill"] = lab.during_backfill(FRESH_PER_SECOND, 2 * seconds, backfill)
         note("second start")
         starts = [second_start(folder, files[n]) for n in range(1 if options.quick else 3)]
@@ -108,6 +119,12 @@ class Laboratory:
         bulk.close()
         note(f"top rate: {rate:.1f}/s")
         return rate
+
+    def rest(self) -> None:
+        """Wait until nothing is left of what was measured before: uploads, previews, vectors."""
+        wait_for_the_end(self._connection)
+        wait_for_previews(self._connection)
+        wait_for_the_index(self._connection)
 
     def alone(self, number: int) -> list[float]:
         """Hand in one after the other, each on the idle system; return seconds each."""

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
             size.name: pictures.make_pictures(options.images, folder / "pictures", size, number)
             for size in pictures.SIZES.values()
         }
-        network = network_rows(repeats)
+        network = [row for precision in precisions() for row in network_rows(precision, repeats)]
         decoding = [decoding_row(size, files, repeats) for size, files in made.items()]
         note("memory")
         with Installation(folder / "site", 2, folder / "pictures") as site:
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> None:
             memory = [own_share(process.pid) for process in site.worker_processes()]
             bulk.close()
     figures: dict[str, object] = {
-        **{f"pictures_per_second_at_{row['batch']}": row["per_second"] for row in network},
+        "precision": network[0]["precision"],
+        **{name_of(row, network[0]): row["per_second"] for row in network},
         **{f"decode_ms_{row['pictures']}": row["decode_ms"] for row in decoding},
         "worker_memory_mb": rounded(max(memory)),
     }
@@ -68,11 +70,23 @@ def run(options: argparse.Namespace) -> None:
     report.finish("model", figures, rows, plot)
 
 
-def network_rows(repeats: int) -> list[dict[str, object]]:
+def precisions() -> list[str]:
+    """Return the arithmetic that the version is served in, and fp32 where that is another one."""
+    card = Card.load(version_folder(None))
+    return list(dict.fromkeys([OpenVinoBackend.of(card).precision, "f32"]))
+
+
+def name_of(row: dict[str, object], served: dict[str, object]) -> str:
+    """Return what a row's figure is called; what is not served says its precision."""
+    name = f"pictures_per_second_at_{row['batch']}"
+    precision = row["precision"]
+    return name if precision == served["precision"] else f"{name}_{precision}"
+
+
+def network_rows(precision: str, repeats: int) -> list[dict[str, object]]:
     """Measure pictures a second at each batch size: the network, and all of `predict`."""
-    folder = version_folder(None)
-    card = Card.load(folder)
-    backend = OpenVinoBackend(folder, threads=1)
+    card = replace(Card.load(version_folder(None)), precision=precision)
+    backend = OpenVinoBackend.of(card, threads=1)
     predictor = Predictor(card, backend)
     rng = np.random.default_rng(SEED)
     rows: list[dict[str, object]] = []
@@ -82,6 +96,7 @@ def network_rows(repeats: int) -> list[dict[str, object]]:
         whole = seconds_of(lambda pixels=pixels: predictor.predict(list(pixels)), repeats)  # type: ignore[misc]
         rows.append(
             {
+                "precision": backend.precision,
                 "batch": batch,
                 "per_second": rounded(batch / forward),
                 "with_tags_per_second": rounded(batch / whole),

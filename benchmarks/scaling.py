@@ -2,36 +2,49 @@
 
 Workers take what waits, at most a batch, as the real ones do. Uploads come at random moments
 (Poisson) at the rate of the busiest hour. The smallest number of worker processes is looked for
-that publishes 95 % of the uploads within the limit; the rest is arithmetic.
+that publishes 95 % of the uploads within the limit; the rest is arithmetic (`benchmarks.needs`).
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
-import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from benchmarks import report
+from benchmarks.needs import (
+    DAY_SECONDS,
+    Assumed,
+    Measured,
+    Quantities,
+    calm_processes,
+    database_needs,
+    figures_if_measured,
+    limits_of_one,
+    other_needs,
+    vector_needs,
+    worker_needs,
+)
+from benchmarks.page import Block, bullet_block, fact_block, quantity_block, write_blocks
 from benchmarks.report import note, percentile, rounded
 from errors import UsageError
 from worker.settings import WorkerSettings
 
 PER_DAY = (1_000_000, 100_000_000, 1_000_000_000)
-#: Busiest hour beside the mean one: what public figures of social services come to.
-PEAK = 2.5
-DAY_SECONDS = 86_400
+VECTORS = PER_DAY
+#: Shares of what the processes can do.
+LOADS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+#: Loads that `latency` measures with two processes, in percent.
+LATENCY_LOADS = (10, 50, 90)
 #: Uploads that are simulated: the busiest hour's, at most so many of them.
 SIMULATED = 400_000
 SEED = 5
-#: What `--quick` starts from, where nothing was measured.
-QUICK = {"picture_ms": 10.0, "rows_a_second": 1_000.0, "vector_bytes": 1_500, "row_bytes": 2_000}
 
 
 @dataclass(frozen=True)
@@ -53,29 +66,51 @@ class Rates:
 
 
 def add_options(parser: argparse._ActionsContainer) -> None:
-    """Add what the simulation starts from."""
-    parser.add_argument("--picture-ms", type=float, help="a picture's cost; else as measured")
-    parser.add_argument("--batch-ms", type=float, default=8.0, help="a batch's cost beside it")
-    parser.add_argument("--limit", type=float, default=2.0, help="seconds for 95 %% of uploads")
+    """Add what is assumed, and where the tables go."""
+    Assumed.add_options(parser)
+    parser.add_argument(
+        "--page", type=Path, help="write the tables between the comments of a page, too"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
-    """Simulate each number of uploads a day."""
-    known = QUICK if options.quick else measured_costs()
-    rates = Rates(
-        options.batch_ms, options.picture_ms or known["picture_ms"], WorkerSettings().batch_size
-    )
-    rows = []
+    """Simulate each number of uploads a day, and reckon what else it needs."""
+    if options.quick and options.page:
+        raise UsageError("--quick starts from made-up figures, which belong on no page")
+    measured, assumed = Measured.read(options.quick), Assumed.of(options)
+    rates = rates_of(measured, assumed)
+    days = PER_DAY[:1] if options.quick else PER_DAY
+    workers: dict[int, Quantities] = {}
     curves: dict[int, list[tuple[float, float]]] = {}
-    for per_day in PER_DAY[:1] if options.quick else PER_DAY:
+    for per_day in days:
         note(f"{per_day:,} uploads a day")
-        peak = per_day / DAY_SECONDS * PEAK
-        processes, waits = smallest(rates, peak, options.limit)
-        rows.append(row(per_day, peak, processes, waits, known))
+        peak = per_day / DAY_SECONDS * assumed.peak
+        processes, waits = smallest(rates, peak, assumed.limit)
+        percents = (percentile_of(waits, 50), percentile_of(waits, 95))
+        workers[per_day] = worker_needs(per_day, rates.top, processes, percents, measured, assumed)
         curves[per_day] = load_curve(rates, processes)
+    calm = {n: calm_processes(n, rates.top, assumed) for n in days}
+    blocks = [
+        fact_block("measured", measured),
+        fact_block("assumed", assumed),
+        quantity_block("workers", workers),
+        quantity_block("waits", {n: waits_by_load(curve) for n, curve in curves.items()}),
+        quantity_block(
+            "database", {n: database_needs(n, calm[n], measured, assumed) for n in days}
+        ),
+        quantity_block(
+            "vectors", {n: vector_needs(n, measured, assumed) for n in VECTORS}, "vectors kept"
+        ),
+        bullet_block("one database", limits_of_one(measured, assumed)),
+        quantity_block("others", {n: other_needs(n, measured, assumed) for n in days}),
+        check_block(rates),
+    ]
+    if options.page:
+        write_blocks(options.page, blocks)
     figures: dict[str, object] = {
         "uploads_per_second_a_process": rounded(rates.top),
-        **{f"processes_{line['per_day']}": line["processes"] for line in rows},
+        **{f"processes_{n}": calm[n] for n in days},
+        "assumed": vars(assumed),
     }
 
     def plot(axes: Axes) -> None:
@@ -84,28 +119,43 @@ def run(options: argparse.Namespace) -> None:
         axes.set(xlabel="load, of what the processes can do", ylabel="p95, s", yscale="log")
         axes.legend()
 
+    rows = [row for block in blocks for row in block.rows]
     report.finish("scaling", figures, rows, plot)
 
 
-def measured_costs() -> dict[str, float]:
-    """Return what `pipeline` and `similarity` found. Raises UsageError where they did not run."""
-    pipeline, similarity = (_figures(part) for part in ("pipeline", "similarity"))
-    return {
-        # Two processes shared the machine.
-        "picture_ms": 2000 / pipeline["uploads_per_second"],
-        "rows_a_second": similarity["insert_rows_per_second"],
-        "vector_bytes": similarity["vector_bytes"],
-        "row_bytes": similarity["row_bytes"],
+def rates_of(measured: Measured, assumed: Assumed) -> Rates:
+    """Return what makes one of two processes as fast as was measured.
+
+    Raises UsageError where a batch would cost more than its pictures and itself took.
+    """
+    whole = 2000 / measured.uploads_per_second
+    picture_ms = whole - assumed.batch_ms / measured.uploads_a_batch
+    if picture_ms <= 0:
+        raise UsageError(f"--batch-ms {assumed.batch_ms}: more than a batch was measured to take")
+    return Rates(assumed.batch_ms, picture_ms, WorkerSettings().batch_size)
+
+
+def waits_by_load(curve: list[tuple[float, float]]) -> Quantities:
+    """Return p95 in milliseconds by load."""
+    return {f"p95 at {100 * load:.0f} % load, ms": 1000 * p95 for load, p95 in curve}
+
+
+def check_block(rates: Rates) -> Block:
+    """Set the simulation beside what `latency` measured with two processes, if it did."""
+    found = figures_if_measured("latency")
+    if found is None:
+        return Block("check", "`./run bench latency` has not run here: nothing to compare with.")
+    simulated = {f"p95 at {100 * x:.0f} % load, ms": 1000 * y for x, y in load_curve(rates, 2)}
+    rows = {
+        name: {"simulated": simulated[name], "measured": float(found[f"p95_ms_at_{load}"])}
+        for load in LATENCY_LOADS
+        if (name := f"p95 at {load} % load, ms") in simulated
     }
-
-
-def _figures(part: str) -> dict[str, float]:
-    file = report.RESULTS / f"{part}.json"
-    try:
-        found: dict[str, float] = json.loads(file.read_text())["figures"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{file} is missing: run ./run bench {part} first") from error
-    return found
+    turned = {
+        way: {name: values[way] for name, values in rows.items()}
+        for way in ("simulated", "measured")
+    }
+    return quantity_block("check", turned, "two processes")
 
 
 def simulate(rates: Rates, processes: int, per_second: float, count: int) -> NDArray[np.float64]:
@@ -131,13 +181,15 @@ def simulate(rates: Rates, processes: int, per_second: float, count: int) -> NDA
 
 
 def smallest(rates: Rates, per_second: float, limit: float) -> tuple[int, NDArray[np.float64]]:
-    """Return the fewest processes that keep p95 within the limit, and the seconds then.
+    """Return the fewest processes that keep up and p95 within the limit, and the seconds then.
 
     Raises UsageError where a single picture takes longer than that.
     """
     if rates.seconds(1) > limit:
         raise UsageError(f"a picture takes {rates.seconds(1):.1f} s alone; raise --limit")
-    low, high = 1, max(2, math.ceil(2 * per_second / rates.top) + 1)
+    # Fewer could not do the work at all; where the simulated time is short it might not show.
+    low = math.floor(per_second / rates.top) + 1
+    high = max(low + 1, math.ceil(2 * per_second / rates.top) + 1)
     count = int(min(SIMULATED, max(2_000, per_second * 3600)))
     while low < high:
         middle = (low + high) // 2
@@ -153,27 +205,10 @@ def load_curve(rates: Rates, processes: int) -> list[tuple[float, float]]:
     count = min(SIMULATED, 20_000 * processes)
     return [
         (load, percentile_of(simulate(rates, processes, load * processes * rates.top, count), 95))
-        for load in (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+        for load in LOADS
     ]
 
 
 def percentile_of(values: NDArray[np.float64], percent: float) -> float:
     """Return a percentile as `report` defines it."""
     return percentile(values.tolist(), percent)
-
-
-def row(
-    per_day: int, peak: float, processes: int, waits: NDArray[np.float64], known: dict[str, float]
-) -> dict[str, object]:
-    """Return a line of the table."""
-    shown: Sequence[tuple[str, float]] = [(f"p{p}_s", percentile_of(waits, p)) for p in (50, 95)]
-    return {
-        "per_day": per_day,
-        "peak_per_second": rounded(peak),
-        "processes": processes,
-        **{name: rounded(value) for name, value in shown},
-        "database_cores": rounded(peak / known["rows_a_second"], 2),
-        "doorbells_per_second": rounded(peak / WorkerSettings().batch_size),
-        "rows_gb_a_day": rounded(per_day * known["row_bytes"] / 1e9),
-        "vectors_gb_a_day": rounded(per_day * known["vector_bytes"] / 1e9),
-    }

@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from db.embedded import EmbeddedPostgres
 from db.queries.models import get_active_model
 from db.queries.parts import fold_vectors
 from db.queries.results import write_results
+from db.queries.uploads import claim_uploads, insert_uploads, mark_finished
 from db.session import make_engine, transaction
 from errors import HangtagError
 from worker.indexing import index_generation, make_indexing_engine
@@ -212,6 +214,58 @@ class Shelf:
             if not step:
                 return moved / (time.perf_counter() - began)
             moved += step
+
+    def wal_a_row(self, vectors: Vectors) -> dict[str, object]:
+        """Take uploads the whole way and return the bytes of WAL each.
+
+        From submission to the written result, and to the index, as a long time after a checkpoint;
+        `wal_bytes_full_pages` is both right after one, when each page that is touched for the first
+        time is written whole.
+        """
+        half = len(vectors) // 2
+        self._set_full_pages("off")
+        written, moved = self._take_through(vectors[:half])
+        self._set_full_pages("on")
+        run_sql(self._connection, "CHECKPOINT")
+        whole = sum(self._take_through(vectors[half:]))
+        return {
+            "wal_bytes": round(written),
+            "wal_bytes_index": round(moved),
+            "wal_bytes_full_pages": round(whole),
+        }
+
+    def _take_through(self, vectors: Vectors) -> tuple[float, float]:
+        """Submit, claim, finish, index; return bytes of WAL a row, those of the index apart."""
+        began, count = self._wal_bytes(), len(vectors)
+        with transaction(self._engine) as session:
+            names = [str(uuid.uuid4()) for _ in vectors]
+            insert_uploads(session, ["file:///bench"] * count, "wal", names)
+        for start in range(0, count, BATCH):
+            with transaction(self._engine) as session:
+                claims = claim_uploads(session, "bench", BATCH, 120.0, backfill=False)
+            batch = zip(claims, vectors[start : start + BATCH], strict=True)
+            results = [replace(stock_result(v), upload_id=claim.id) for claim, v in batch]
+            with transaction(self._engine) as session:
+                mark_finished(session, [(claim, "tagged") for claim in claims])
+                write_results(session, results, self._active.version, self._active.generation)
+        written = self._wal_bytes()
+        self.fold_rate()
+        return (written - began) / count, (self._wal_bytes() - written) / count
+
+    def _set_full_pages(self, value: str) -> None:
+        run_sql(self._connection, f"ALTER SYSTEM SET full_page_writes = {value}")
+        run_sql(self._connection, "SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 10
+        while run_sql(self._connection, "SHOW full_page_writes") != [(value,)]:
+            if time.monotonic() > deadline:
+                raise HangtagError("the server did not take full_page_writes")
+            time.sleep(0.05)
+
+    def _wal_bytes(self) -> int:
+        [(position,)] = run_sql(
+            self._connection, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
+        )
+        return int(str(position))
 
     def bytes_a_row(self) -> dict[str, object]:
         """Return what an upload takes on disk: its vector with all indexes, and all other rows."""

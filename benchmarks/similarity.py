@@ -104,6 +104,7 @@ def measure_size(
             )[0].p95_ms
             figures["fold_rows_per_second"] = rounded(shelf.fold_rate())
             figures |= shelf.bytes_a_row()
+            figures |= shelf.wal_a_row(with_noise(further, np.random.default_rng(SEED + 1)))
         finally:
             shelf.close()
     note("searches in process")

@@ -19,7 +19,7 @@ from db.queries.parts import (
     VALID,
     count_fresh,
     fold_vectors,
-    get_index_state,
+    index_state,
     list_hnsw_indexes,
 )
 from db.queries.uploads import is_any_under_way
@@ -115,11 +115,12 @@ class Janitor:
 
     def _look_at_index(self, connection: Connection, generation: int) -> bool:
         """Tell whether there is an index to move to; say once what is wrong with it."""
-        state = get_index_state(connection, generation)
+        indexes = list_hnsw_indexes(connection, generation)
+        state = index_state(connection, indexes)
         if state != VALID and state != self._told:
             log.warning("janitor: the index of generation %d %s", generation, EXPLAINED[state])
         self._told = state
-        return state == VALID or any(i.valid for i in list_hnsw_indexes(connection, generation))
+        return any(index.valid for index in indexes)
 
 
 #: What a person should know and do about the state of an index.

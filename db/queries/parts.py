@@ -6,6 +6,7 @@ Fresh vectors of generation N have the number -N in `embeddings`. On a database 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -118,7 +119,11 @@ def list_hnsw_indexes(connection: Connection, generation: int) -> list[HnswIndex
 
 def get_index_state(connection: Connection, generation: int) -> str:
     """Return `valid`, `missing`, `invalid` (each write pays for a broken one), or `building`."""
-    indexes = list_hnsw_indexes(connection, generation)
+    return index_state(connection, list_hnsw_indexes(connection, generation))
+
+
+def index_state(connection: Connection, indexes: Sequence[HnswIndex]) -> str:
+    """Return what `get_index_state` does, of indexes that were listed already."""
     if len(indexes) == 1 and indexes[0].valid:
         return VALID
     if _is_building(connection):

@@ -137,29 +137,78 @@ def test_a_decoder_that_lets_nobody_else_run_is_killed_with_the_lease(
     assert worker.poll() is None
 
 
-@pytest.mark.timeout(240)
-def test_a_picture_that_takes_too_much_memory_fails_alone(
-    settings: WorkerSettings, start: Start, folder: Path
-) -> None:
-    """The child stays the same process: nothing was killed."""
-    Image.new("RGBA", (9400, 9400), (1, 2, 3, 4)).save(folder / "a-large.png")
-    more = {
+def large_picture(folder: Path) -> None:
+    """Add a picture whose loading takes 420 MiB beside what its process holds.
+
+    A preview of 4096 pixels takes 760 MiB, since it is converted at full size.
+    """
+    Image.new("RGBA", (9400, 9400), (1, 2, 3, 4)).save(folder / "large.png")
+
+
+def memory_settings(folder: Path, megabytes: int) -> dict[str, str]:
+    """Return the environment of workers that may have so much memory (MiB)."""
+    return {
         "HANGTAG_FILE_ROOTS": str(folder),
-        "HANGTAG_CHILD_MEMORY_MB": "720",
+        "HANGTAG_CHILD_MEMORY_MB": str(megabytes),
         "HANGTAG_MAX_PIXELS": "89000000",
         "HANGTAG_MAX_ATTEMPTS": "2",
         "HANGTAG_RETRY_SECONDS": "1",
+        "HANGTAG_PREVIEW_SIDE": "4096",
     }
+
+
+def children_of(worker: subprocess.Popen[bytes]) -> set[int]:
+    """Return the ids of its processes: the same ones as before where none was killed."""
+    return {child.pid for child in psutil.Process(worker.pid).children()}
+
+
+OUT_OF_MEMORY = "out of memory; HANGTAG_CHILD_MEMORY_MB may limit it"
+
+
+@pytest.mark.timeout(240)
+def test_a_picture_too_large_to_load_is_tried_again_and_fails_alone(
+    settings: WorkerSettings, start: Start, folder: Path
+) -> None:
+    """A full batch came before it: the network has set aside 400 MiB, so 240 are left."""
+    for number in range(8, WorkerSettings().batch_size):
+        shutil.copy(folder / f"good-{number % 8}.jpg", folder / f"good-{number}.jpg")
+    more = memory_settings(folder, 640)
     hand_in(settings, folder)
     start("reaper", **more)
-    worker = start("worker", **more)
+    worker = start("worker", "--concurrency", "1", **more)
+    wait_until(lambda: all_good_are_done(settings), 60, "the full batch")
+    children = children_of(worker)
+    large_picture(folder)
+    for number in range(4):
+        shutil.copy(folder / f"good-{number}.jpg", folder / f"good-beside-{number}.jpg")
+    hand_in(settings, folder)
+    wait_until(lambda: outcomes(settings)["large.png"][0] == "dead", 60, "its end")
     wait_until(lambda: all_good_are_done(settings), 60, "the neighbours")
-    children = {child.pid for child in psutil.Process(worker.pid).children()}
-    wait_until(lambda: outcomes(settings)["a-large.png"][0] == "dead", 60, "its end")
-    status, code, error, attempt = outcomes(settings)["a-large.png"]
-    assert (status, code) == ("dead", "attempts_exhausted")
-    # What the network has set aside decides which of the two decodings finds too little left.
-    reason = "out of memory; HANGTAG_CHILD_MEMORY_MB may limit it"
-    assert (attempt, error) in ((2, reason), (1, f"its preview: {reason}"))
-    assert {child.pid for child in psutil.Process(worker.pid).children()} == children
+    assert outcomes(settings)["large.png"] == ("dead", "attempts_exhausted", OUT_OF_MEMORY, 2)
+    assert children_of(worker) == children
+    assert {o[3] for name, o in outcomes(settings).items() if name.startswith("good")} == {1}
+
+
+@pytest.mark.timeout(240)
+def test_a_picture_too_large_to_draw_is_tagged_and_its_preview_fails_alone(
+    settings: WorkerSettings, start: Start, folder: Path
+) -> None:
+    """Some 600 MiB are left beside the network: enough to load it, too little for its preview."""
+    large_picture(folder)
+    more = memory_settings(folder, 930)
+    hand_in(settings, folder)
+    start("reaper", **more)
+    worker = start("worker", "--concurrency", "1", **more)
+    wait_until(lambda: all_good_are_done(settings), 60, "the neighbours")
+    children = children_of(worker)
+    wait_until(lambda: outcomes(settings)["large.png"][0] == "dead", 60, "its end")
+    reason = f"its preview: {OUT_OF_MEMORY}"
+    assert outcomes(settings)["large.png"] == ("dead", "attempts_exhausted", reason, 1)
+    [(predicted,)] = run_sql(
+        settings.require_url(),
+        "SELECT count(*) FROM hangtag_data.predictions AS p JOIN hangtag_data.uploads AS u "
+        "ON u.id = p.upload_id WHERE u.external_id = 'large.png'",
+    )
+    assert predicted == 1
+    assert children_of(worker) == children
     assert {o[3] for name, o in outcomes(settings).items() if name.startswith("good")} == {1}

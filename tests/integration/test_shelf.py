@@ -43,6 +43,17 @@ def test_one_type_alone_is_found_exactly(shelf: Shelf, gallery: Gallery) -> None
     assert shelf.plan_of(queries[:1], rare) == "exact"
 
 
+def test_wal_is_counted_apart_from_whole_pages(shelf: Shelf, gallery: Gallery) -> None:
+    """Rows, vector and index entry are in it; right after a checkpoint it is more."""
+    shelf.fold_rate()
+    found = {
+        name: int(str(value)) for name, value in shelf.wal_a_row(gallery.vectors[:128]).items()
+    }
+    assert found["wal_bytes"] > 2 * 512
+    assert found["wal_bytes_index"] > 2 * 512
+    assert found["wal_bytes_full_pages"] > found["wal_bytes"] + found["wal_bytes_index"]
+
+
 def test_inserts_and_bytes_are_measured(shelf: Shelf, gallery: Gallery) -> None:
     assert shelf.insert_rate(gallery.vectors[:64]) > 0
     assert shelf.fold_rate() > 0

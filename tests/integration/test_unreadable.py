@@ -19,6 +19,21 @@ PROPERTIES = {
     "delivery_tag": "a",
     "delivery_info": {"exchange": "", "routing_key": "first"},
 }
+#: A header with half a character: Python reads it, the server's parser does not.
+HALF = '{"name": "a\\ud800"}'
+
+
+def publish_with_header(
+    valkey: EmbeddedValkey, server: redis.Redis, body: str, header: str
+) -> bytes:
+    """Publish to the first queue, with the header (JSON) in its place; return the entry."""
+    publish(valkey.url, body)
+    entry = server.rpop("first")
+    assert isinstance(entry, bytes)
+    entry = entry.replace(b'"headers": {}', b'"headers": ' + header.encode())
+    assert header.encode() in entry
+    server.lpush("first", entry)
+    return entry
 
 
 @pytest.mark.parametrize(
@@ -76,10 +91,7 @@ def test_a_message_that_only_the_server_cannot_read_is_delivered(
     valkey: EmbeddedValkey, server: redis.Redis
 ) -> None:
     """Such as one whose header names a file with half a character."""
-    publish(valkey.url, "odd")
-    entry = server.rpop("first")
-    assert isinstance(entry, bytes)
-    server.lpush("first", entry.replace(b'"headers": {}', b'"headers": {"name": "a\\ud800"}'))
+    publish_with_header(valkey, server, "odd", HALF)
     assert b"ud800" in server.lindex("first", 0)  # type: ignore[operator] # typed for async
     got: list[object] = []
     with consuming(valkey.url, acknowledging(got)) as connection:
@@ -88,16 +100,12 @@ def test_a_message_that_only_the_server_cannot_read_is_delivered(
     assert server.exists(UNREADABLE, "unacked", "unacked_index", "first") == 0
 
 
-@pytest.mark.parametrize("header", ["{}", '{"name": "a\\ud800"}'])
+@pytest.mark.parametrize("header", ["{}", HALF])
 def test_a_message_that_its_consumer_cannot_take_is_kept_apart(
     valkey: EmbeddedValkey, server: redis.Redis, header: str
 ) -> None:
     """The consumer connects anew, which frees what it had set aside for the message."""
-    publish(valkey.url, "bad")
-    entry = server.rpop("first")
-    assert isinstance(entry, bytes)
-    entry = entry.replace(b'"headers": {}', b'"headers": ' + header.encode())
-    server.lpush("first", entry)
+    entry = publish_with_header(valkey, server, "bad", header)
     publish(valkey.url, "good")
     got: list[object] = []
 
@@ -170,11 +178,7 @@ def test_what_a_full_server_cannot_note_ends_nobody(
     valkey: EmbeddedValkey, server: redis.Redis
 ) -> None:
     """Only Python reads it, and then the server has no room for its note: it is kept apart."""
-    publish(valkey.url, "odd")
-    entry = server.rpop("first")
-    assert isinstance(entry, bytes)
-    entry = entry.replace(b'"headers": {}', b'"headers": {"name": "a\\ud800"}')
-    server.lpush("first", entry)
+    entry = publish_with_header(valkey, server, "odd", HALF)
     publish(valkey.url, "good", "second")
     got: list[object] = []
     with consuming(valkey.url, acknowledging(got)) as connection:

@@ -15,7 +15,10 @@ from benchmarks import pictures, report
 from benchmarks.__main__ import make_parser
 from benchmarks.contestants import ratio, take_turns
 from benchmarks.latency import random_moments
+from benchmarks.model import name_of, network_rows, precisions
 from errors import UsageError
+from models.backends import OpenVinoBackend
+from models.card import Card, version_folder
 from tests.conftest import SAMPLES
 
 
@@ -126,3 +129,21 @@ def test_random_moments_keep_their_rate_and_order() -> None:
     assert moments == sorted(moments)
     assert len(moments) == pytest.approx(1000, rel=0.1)
     assert len(random_moments(0.001, 1)) == 1
+
+
+def test_the_network_is_measured_as_it_is_served_and_says_so() -> None:
+    """In its card's precision, or in fp32 where the processor has no other."""
+    found = precisions()
+    served = found[0]
+    assert served == OpenVinoBackend.of(Card.load(version_folder(None))).precision
+    assert set(found) == {served, "f32"}
+    rows = network_rows(served, repeats=1)
+    assert {row["precision"] for row in rows} == {served}
+    assert all(float(str(row["per_second"])) > 0 for row in rows)
+
+
+def test_figures_of_another_precision_are_named_after_it() -> None:
+    served = {"precision": "bf16", "batch": 8}
+    assert name_of(served, served) == "pictures_per_second_at_8"
+    other = {"precision": "f32", "batch": 8}
+    assert name_of(other, served) == "pictures_per_second_at_8_f32"

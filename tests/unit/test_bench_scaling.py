@@ -46,3 +46,9 @@ def test_the_smallest_number_of_processes_keeps_the_limit_and_one_less_does_not(
 def test_a_limit_below_one_pictures_time_is_refused() -> None:
     with pytest.raises(UsageError, match="--limit"):
         smallest(RATES, 1.0, limit=0.001)
+
+
+def test_no_fewer_processes_than_the_work_needs_where_the_simulated_time_is_short() -> None:
+    """400,000 uploads are seconds at such a rate: a growing queue would not be seen in them."""
+    per_second = 300.5 * RATES.top
+    assert smallest(RATES, per_second, limit=2.0)[0] >= 301
