@@ -119,7 +119,7 @@ class Pipeline:
         times.add("queue", sum(claim.waited for claim in claims))
         found = Outcomes()
         for first in range(0, len(claims), _PREDICTED):
-            self._work(model, claims[first : first + _PREDICTED], found, backfill)
+            self._work(model, claims[first : first + _PREDICTED], found)
         handed_back = self._hand_back(found.unbegun)
         with times.measure("write"):
             written = self._write(model, found.done, found.failed)
@@ -137,16 +137,13 @@ class Pipeline:
         )
         return report
 
-    def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes, yields: bool) -> None:
-        """Load and predict some uploads; add what became of each.
-
-        Where it `yields`, fresh uploads pass in between.
-        """
+    def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes) -> None:
+        """Load and predict some uploads; add what became of each."""
         outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
         for first in range(0, len(claims), _LOADED):
             some = claims[first : first + _LOADED]
             outcomes += with_claims(some, self._threads.map(partial(self._load, model), some))
-            if yields:
+            if not claims[0].fresh:  # a batch is of one lane
                 self._let_fresh_pass()
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:

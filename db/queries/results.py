@@ -135,13 +135,12 @@ def _upsert_embeddings(session: Session, results: Sequence[Result], generation: 
         tag = result.published.get(attribute)
         return tag["label"] if tag else None
 
-    # Straight to the fresh part (decision 0013): the trigger would send it there, row by row.
     session.execute(
         text(
             """
             INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
                 article_type, sub_category, master_category)
-            SELECT -:generation, r.upload_id, r.item, CAST(r.embedding AS halfvec),
+            SELECT :generation, r.upload_id, r.item, CAST(r.embedding AS halfvec),
                 r.article_type, r.sub_category, r.master_category
             FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
                 CAST(:embeddings AS text[]), CAST(:types AS text[]), CAST(:subs AS text[]),

@@ -29,7 +29,7 @@ class Claim:
 
     `tries` counts the attempts since it was handed in or came back from the dead; `attempt`
     goes on counting, so that no fence is ever valid twice. `waited` is the seconds since it might
-    have been claimed.
+    have been claimed; `fresh` tells it from the back catalogue.
     """
 
     id: uuid.UUID
@@ -37,6 +37,7 @@ class Claim:
     tries: int
     uri: str
     waited: float = 0.0
+    fresh: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ _CLAIM = text(
         lease_until = now() + make_interval(secs => :lease_seconds)
     FROM chosen WHERE u.id = chosen.id
     RETURNING u.id, u.attempt, u.attempt - u.attempts_before AS tries, u.uri,
-        CAST(extract(epoch FROM now() - u.available_at) AS float) AS waited
+        CAST(extract(epoch FROM now() - u.available_at) AS float) AS waited,
+        u.priority >= 0 AS fresh
     """
 )
 

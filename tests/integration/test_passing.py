@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.queries.uploads import insert_uploads
+from db.queries.uploads import Claim, insert_uploads
 from db.session import transaction
 from errors import TransientError
 from models.pictures import decode, read_bytes
@@ -106,7 +106,7 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     submit("old", 16, -1)
     claim = pipeline._claim
 
-    def claim_and_flood(backfill: bool) -> list[module.Claim]:
+    def claim_and_flood(backfill: bool) -> list[Claim]:
         claims = claim(backfill)
         if backfill:
             submit("flood", 100, 0)

@@ -269,7 +269,7 @@ def test_a_jpeg_may_shrink_until_its_longer_side_is_as_asked() -> None:
 
 
 def test_a_file_that_is_longer_than_it_said_is_read_to_its_end() -> None:
-    """One that grows, or that the kernel makes up (its size is 0), and never more than asked for."""
+    """One that grows, or that the kernel makes up: its size is 0. Never more than asked for."""
     most = 3_000
     assert Path("/proc/self/maps").stat().st_size == 0
     assert len(read_open(os.open("/proc/self/maps", os.O_RDONLY), most)) == most
