@@ -15,11 +15,20 @@ from benchmarks.stock import Vectors
 from errors import UsageError
 
 K = 10
-#: The graph, the same for all: links a node, and candidates while it is built.
-LINKS, CONSTRUCTION = 16, 64
 
 #: Takes a query's number, returns the places of its neighbours.
 Search = Callable[[int], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What an HNSW graph is built with, the same for all that are compared.
+
+    Links a node, and candidates while it is built: `m` and `ef_construction`.
+    """
+
+    links: int
+    construction: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ def exact(vectors: Vectors, queries: Vectors, truth: NDArray[np.int64]) -> Point
 
 
 def hnswlib_curve(
-    vectors: Vectors, queries: Vectors, truth: NDArray[np.int64], efs: Sequence[int]
+    vectors: Vectors, queries: Vectors, truth: NDArray[np.int64], efs: Sequence[int], graph: Graph
 ) -> list[Point]:
     """Build hnswlib's index in memory and sweep `ef`. Raises UsageError where it is missing."""
     try:
@@ -76,7 +85,7 @@ def hnswlib_curve(
     except ImportError as error:
         raise UsageError("hnswlib is missing; run ./run install bench") from error
     index = hnswlib.Index("cosine", vectors.shape[1])
-    index.init_index(len(vectors), M=LINKS, ef_construction=CONSTRUCTION)
+    index.init_index(len(vectors), M=graph.links, ef_construction=graph.construction)
     index.add_items(vectors)
     index.set_num_threads(1)
 
@@ -92,15 +101,15 @@ def hnswlib_curve(
 
 
 def faiss_curve(
-    vectors: Vectors, queries: Vectors, truth: NDArray[np.int64], efs: Sequence[int]
+    vectors: Vectors, queries: Vectors, truth: NDArray[np.int64], efs: Sequence[int], graph: Graph
 ) -> list[Point]:
     """Build FAISS's HNSW index in memory and sweep `efSearch`. Raises UsageError."""
     try:
         import faiss
     except ImportError as error:
         raise UsageError("faiss is missing; run ./run install bench") from error
-    index = faiss.IndexHNSWFlat(vectors.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = CONSTRUCTION
+    index = faiss.IndexHNSWFlat(vectors.shape[1], graph.links, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = graph.construction
     index.add(vectors)
     faiss.omp_set_num_threads(1)
 

@@ -15,7 +15,7 @@ import psycopg2
 
 from benchmarks.gallery import Gallery
 from benchmarks.installation import Connection, run_sql
-from benchmarks.neighbours import K, Point, measure
+from benchmarks.neighbours import Graph, K, Point, measure
 from benchmarks.stock import Vectors, stock_result
 from db.embedded import EmbeddedPostgres
 from db.queries.models import get_active_model
@@ -104,6 +104,25 @@ class Shelf:
             "index_mb": round(int(str(size)) / 1e6),
             "table_mb": round(int(str(whole)) / 1e6),
         }
+
+    def graph(self) -> Graph:
+        """Return what the index was built with."""
+        [(options,)] = run_sql(
+            self._connection,
+            "SELECT reloptions FROM pg_class WHERE oid = %s::regclass",
+            [f"{self._partition}_hnsw_idx"],
+        )
+        given = dict(one.split("=") for one in options) if isinstance(options, list) else {}
+        return Graph(int(given["m"]), int(given["ef_construction"]))
+
+    def default_ef(self) -> int:
+        """Return the `hnsw.ef_search` of a session that sets nothing."""
+        connection = self.connect()
+        try:
+            [(value,)] = run_sql(connection, "SHOW hnsw.ef_search")
+        finally:
+            connection.close()
+        return int(str(value))
 
     def _copy(self, cursor: psycopg2.extensions.cursor, gallery: Gallery, start: int) -> None:
         end = min(start + ROWS_A_COPY, len(gallery))

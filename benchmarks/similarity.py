@@ -21,14 +21,14 @@ from benchmarks.report import note, rounded
 from benchmarks.shelf import Shelf
 
 RECALL = 0.98
-EFS = (10, 20, 40, 60, 80, 120, 200, 400)
+EFS = (10, 20, 40, 60, 80, 120, 160, 200, 400)
 #: A search in process needs more of them for the same recall where many vectors are alike.
 EFS_IN_PROCESS = (*EFS, 800, 1600)
 #: A type is rare where so many pictures at most are of it.
 RARE = 200
 QUERIES = 300
-#: The first one is the database's default.
-FILTER_EFS = (40, 200)
+#: Beside the database's default.
+FILTER_EF = 400
 SEED = 7
 INSERTED = 3_200
 SECONDS = 5.0
@@ -86,10 +86,19 @@ def measure_size(
         try:
             figures = shelf.fill(gallery)
             note(f"index built in {figures['build_seconds']} s")
-            ours = shelf.curve("Hangtag", vectors, truth, EFS)
+            graph, default_ef = shelf.graph(), shelf.default_ef()
+            figures |= {"m": graph.links, "ef_construction": graph.construction}
+            ours = shelf.curve("Hangtag", vectors, truth, sorted({*EFS, default_ef}))
             best = at_recall(ours, RECALL) or ours[-1]
             figures |= {"ef_search": best.ef, "recall": best.recall, "p95_ms": best.p95_ms}
-            filtered = filtered_points(shelf, gallery, queries, figures)
+            # What other services get, which set nothing.
+            plain = next(point for point in ours if point.ef == default_ef)
+            figures |= {
+                "ef_search_default": plain.ef,
+                "recall_default": plain.recall,
+                "p95_ms_default": plain.p95_ms,
+            }
+            filtered = filtered_points(shelf, gallery, queries, default_ef, figures)
             figures["queries_per_second"] = rounded(
                 shelf.queries_per_second(
                     vectors, best.ef or 0, report.cores(), 1.0 if quick else SECONDS
@@ -110,8 +119,8 @@ def measure_size(
     note("searches in process")
     curves = {
         "Hangtag": ours,
-        "hnswlib": hnswlib_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS),
-        "FAISS HNSW": faiss_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS),
+        "hnswlib": hnswlib_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS, graph),
+        "FAISS HNSW": faiss_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS, graph),
     }
     for name in ("hnswlib", "FAISS HNSW"):
         beside = at_recall(curves[name], RECALL)
@@ -123,7 +132,11 @@ def measure_size(
 
 
 def filtered_points(
-    shelf: Shelf, gallery: Gallery, queries: Queries, figures: dict[str, object]
+    shelf: Shelf,
+    gallery: Gallery,
+    queries: Queries,
+    default_ef: int,
+    figures: dict[str, object],
 ) -> list[Point]:
     """Measure queries for one type alone, and add the figures.
 
@@ -141,7 +154,7 @@ def filtered_points(
         ("rare", rare, queries),
     ):
         truth = gallery.nearest(mine.vectors, K, wanted)
-        curve = shelf.curve(f"filter: {kind}", mine.vectors, truth, FILTER_EFS, wanted)
+        curve = shelf.curve(f"filter: {kind}", mine.vectors, truth, (default_ef, FILTER_EF), wanted)
         points += curve
         figures |= {f"recall_{kind}": curve[0].recall, f"p95_ms_{kind}": curve[0].p95_ms}
         figures[f"plan_{kind}"] = shelf.plan_of(mine.vectors[:1], wanted)

@@ -135,7 +135,7 @@ def _build(connection: Connection, generation: int) -> None:
     statement = text(
         f"CREATE INDEX CONCURRENTLY embeddings_g{generation:d}_hnsw_idx "
         f"ON hangtag_data.embeddings_g{generation:d} "
-        "USING hnsw (embedding public.halfvec_cosine_ops) WITH (m = 16, ef_construction = 64)"
+        f"USING hnsw (embedding public.halfvec_cosine_ops){_options(connection)}"
     )
     try:
         connection.execute(statement)
@@ -147,6 +147,15 @@ def _build(connection: Connection, generation: int) -> None:
             _drop(connection, index.name)
         connection.execute(text("SET max_parallel_maintenance_workers = 0"))
         connection.execute(statement)
+
+
+def _options(connection: Connection) -> str:
+    """Return what the schema builds graphs with; before migration 0005 pgvector's defaults."""
+    known = "SELECT to_regprocedure('hangtag_data.hnsw_options()') IS NOT NULL"
+    if not connection.execute(text(known)).scalar():
+        return ""
+    options = connection.execute(text("SELECT hangtag_data.hnsw_options()")).scalar_one()
+    return f" WITH ({options})"
 
 
 def _refresh(connection: Connection, generation: int) -> None:
