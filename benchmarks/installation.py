@@ -180,7 +180,7 @@ _IS_ANY_FRESH = """
 """
 
 
-def wait_for_the_end(connection: Connection, glance_seconds: float = 0.02) -> None:
+def wait_for_the_end(connection: Connection, glance_seconds: float = 0.03) -> None:
     """Wait until no upload is pending or processing. Raises HangtagError after `END_SECONDS`."""
     _wait_while(connection, _IS_ANY_OPEN, "uploads are still waiting", glance_seconds)
 

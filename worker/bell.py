@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from worker.app import BACKFILL, INGEST
 
@@ -21,20 +25,17 @@ def lane_of(priority: int) -> str:
     return INGEST if priority >= 0 else BACKFILL
 
 
-def ring(
-    app: Celery, lane: str, uploads: int, batch_size: int, only_if_silent: bool = False
-) -> bool:
+def ring(app: Celery, lane: str, uploads: int, batch_size: int, always: bool = False) -> bool:
     """Ring for a number of waiting uploads; false where the broker does not answer.
 
-    That is no error: the rows are safe, and the reaper rings again. With `only_if_silent` it is
-    not rung where a ring waits to be answered.
+    That is no error: the rows are safe, and the reaper rings again. Messages that wait in the lane
+    count as rings: a bell finds what is committed by now, and each `hangtag.ingest` rings `always`
+    when it has handed in.
     """
     rings = min(MOST_RINGS, math.ceil(uploads / batch_size))
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
-            if only_if_silent and producer.channel.client.llen(lane):
-                return True
-            for _ in range(rings):
+            for _ in range(rings if always else rings - _count_waiting(producer, lane)):
                 app.send_task(
                     "hangtag.process",
                     args=[lane],
@@ -43,7 +44,18 @@ def ring(
                     retry=True,
                     retry_policy={"max_retries": 1, "interval_start": 0.1},
                 )
-    except (OperationalError, OSError, TimeoutError) as error:
+    except (OperationalError, OSError, TimeoutError, RedisTimeout) as error:
         log.warning("the broker does not answer (%s); the reaper will ring later", error)
         return False
     return True
+
+
+def _count_waiting(producer: Any, lane: str) -> int:
+    """Count the messages that wait in a lane; 0 where the connection is gone: ringing makes one.
+
+    Raises redis' TimeoutError.
+    """
+    try:
+        return int(producer.channel.client.llen(lane))
+    except (RedisConnectionError, ResponseError):
+        return 0

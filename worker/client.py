@@ -32,7 +32,7 @@ class Client:
         self._settings = WorkerSettings(
             database_url=database_url, broker_url=broker_url, store=store
         )
-        self._engine = make_engine(database_url)
+        self._engine = make_engine(database_url, autocommit=True)  # a submission is one statement
         self._app = make_app(self._settings)
 
     def submit(

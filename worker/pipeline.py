@@ -56,6 +56,8 @@ _LOADING_SHARE = 1 / 3
 #: Pictures that are predicted together; fewer would have to fetch the network's weights from memory
 #: more often. And those that are loaded before it is looked for fresh uploads.
 _PREDICTED, _LOADED = 32, 8
+#: It is looked for them no more often.
+_LOOK_SECONDS = 0.03
 #: One format for a whole vector takes two thirds of the time of one for each number.
 _VECTOR = "[" + ",".join(["%.6g"] * EMBEDDING_DIM) + "]"
 
@@ -86,7 +88,7 @@ class Pipeline:
         self._worker = worker
         self._load_predictor = load_predictor
         self._model: Model | None = None
-        self._began = 0.0
+        self._began = self._looked = 0.0
         #: Of the batch under way, or the last one.
         self.times = StageTimes()
         self._store = PictureStore(
@@ -165,6 +167,10 @@ class Pipeline:
 
         One at most each time: however many come, the batch under way ends within its lease.
         """
+        looked, self._looked = self._looked, time.monotonic()
+        if self._looked - looked < _LOOK_SECONDS:
+            self._looked = looked
+            return
         if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
             return
         began, times = self._began, self.times
@@ -223,7 +229,7 @@ class Pipeline:
             self.load_active()
 
     def _share(self, session: Session, backfill: bool) -> tuple[int, bool]:
-        """Return how many to claim, and whether a short line's other half is left.
+        """Return how many to claim, and whether that leaves any to others.
 
         Halves of halves end at about the same time, and of a few that come together none waits for
         all the others.
@@ -233,7 +239,8 @@ class Pipeline:
             return most, False
         due = count_due(session, at_most=2 * most)
         waiting = due["ingest"] or (due["backfill"] if backfill else 0)
-        return max(1, min(most, (waiting + 1) // 2)), 1 < waiting < 2 * most
+        size = max(1, min(most, (waiting + 1) // 2))
+        return size, waiting > size
 
     def _hand_back(self, claims: Sequence[Claim]) -> int:
         if not claims:

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 #: What a child ends with that could not get rid of a picture.
 EXIT_STUCK = 75
+#: How much of a lease a process works on for one bell, batch after batch, without the broker.
+#: Celery ends a task with the lease, so a last batch has all but this much of its own.
+_BELL_SHARE = 1 / 60
 #: Of glibc's malloc.h.
 _M_ARENA_MAX = -8
 
@@ -74,7 +78,7 @@ def _note(uploads: int, times: StageTimes) -> None:
 
 
 def _call_others(backfill: bool) -> None:
-    ring(_app(), BACKFILL if backfill else INGEST, 1, settings().batch_size, only_if_silent=True)
+    ring(_app(), BACKFILL if backfill else INGEST, 1, settings().batch_size)
 
 
 @cache
@@ -90,27 +94,34 @@ def answer(backfill: bool) -> None:
     """
     try:
         with _ending_what_is_unfit():
-            _draw(drawer().draw_front)
-            if drawer().stuck:
-                return
-            _process_batch(backfill)
+            end = time.monotonic() + _BELL_SHARE * settings().lease_seconds
+            while _answer(backfill) and time.monotonic() < end:
+                pass
     finally:
         if stuck := pipeline().stuck + drawer().stuck:
             # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.
             _end(f"{stuck} pictures are stuck in this process")
 
 
-def _process_batch(backfill: bool) -> None:
+def _answer(backfill: bool) -> bool:
+    """Do one piece of work; tell whether there was a batch, and nothing is in the way of the next.
+
+    Rings where there may be more, so that this is not lost if the process ends.
+    """
+    _draw(drawer().draw_front)
+    if drawer().stuck:
+        return False
     try:
         report = pipeline().run_batch(backfill)
         note_progress(settings().progress_file)
-        if not report.claimed and (not _draw(drawer().draw) or _anything_waits()):
-            return  # beside a backlog of the other lane, what is owed waits for the reaper's bells
+        if not report.claimed and (_anything_waits() or not _draw(drawer().draw)):
+            return False  # whoever is at the other lane's backlog keeps the front drawn
     except TransientError as error:
         # The rows are safe; the reaper rings again when there is reason to.
         log.error("%s", error)
-        return
+        return False
     ring(_app(), BACKFILL if backfill else INGEST, 1, settings().batch_size)
+    return report.claimed > 0 and not (pipeline().stuck or drawer().stuck or is_stopping())
 
 
 def _draw(slice_of: Callable[[], int]) -> int:
@@ -167,7 +178,7 @@ def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> No
         given = ", ".join(map(reprlib.repr, (uri, source, external_id, priority)))
         log.error("hangtag.ingest(%s) was refused: %s", given, error)
         return
-    ring(_app(), lane_of(priority), 1, settings().batch_size)
+    ring(_app(), lane_of(priority), 1, settings().batch_size, always=True)
 
 
 def _app() -> Celery:

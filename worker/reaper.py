@@ -9,7 +9,6 @@ import logging
 import select
 import signal
 import time
-from collections.abc import Sequence
 from types import FrameType
 
 from celery import Celery
@@ -21,7 +20,7 @@ from db.queries.previews import count_due_previews, reap_previews
 from db.queries.uploads import count_due, reap_expired
 from db.session import make_engine, transaction
 from errors import TransientError
-from worker.app import make_app
+from worker.app import LANES, make_app
 from worker.bell import MOST_RINGS, ring
 from worker.janitor import Janitor
 from worker.settings import WorkerSettings
@@ -74,16 +73,16 @@ class Reaper:
         for lane, count in due.items():
             if count and self._queue_length(lane) == 0:
                 ring(self._app, lane, count, self._settings.batch_size)
-        self._sweep_previews([lane for lane, count in due.items() if not count])
+        self._sweep_previews(is_idle=not any(due.values()))
 
-    def _sweep_previews(self, idle_lanes: Sequence[str]) -> None:
-        """Give up previews whose tries are spent, and ring for what is owed."""
+    def _sweep_previews(self, is_idle: bool) -> None:
+        """Give up previews whose tries are spent; where no upload waits, ring for what is owed."""
         with transaction(self._engine) as session:
             dead = reap_previews(session, self._settings.max_attempts)
             owed = count_due_previews(session, at_most=1)
         if dead:
             log.warning("leases ran out: %d previews given up, their uploads are dead", dead)
-        for lane in idle_lanes if owed else ():
+        for lane in LANES if owed and is_idle else ():
             if self._queue_length(lane) == 0:
                 ring(self._app, lane, 1, self._settings.batch_size)
 

@@ -135,14 +135,19 @@ def _upsert_embeddings(session: Session, results: Sequence[Result], generation: 
         tag = result.published.get(attribute)
         return tag["label"] if tag else None
 
+    # Straight to the fresh part, where there is one (decision 0013): the trigger would send them
+    # there, row by row.
     session.execute(
         text(
             """
             INSERT INTO hangtag_data.embeddings (generation, upload_id, item, embedding,
                 article_type, sub_category, master_category)
-            SELECT :generation, r.upload_id, r.item, CAST(r.embedding AS halfvec),
+            SELECT CASE WHEN part.is_there THEN -:generation ELSE :generation END,
+                r.upload_id, r.item, CAST(r.embedding AS halfvec),
                 r.article_type, r.sub_category, r.master_category
-            FROM unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
+            FROM (SELECT to_regclass('hangtag_data.embeddings_g' || :generation || '_fresh')
+                    IS NOT NULL AS is_there) AS part,
+                unnest(CAST(:ids AS uuid[]), CAST(:items AS smallint[]),
                 CAST(:embeddings AS text[]), CAST(:types AS text[]), CAST(:subs AS text[]),
                 CAST(:masters AS text[]))
                 AS r (upload_id, item, embedding, article_type, sub_category, master_category)

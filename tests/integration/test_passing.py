@@ -180,19 +180,24 @@ def test_half_of_a_short_line_is_left_to_the_next_who_is_called(
     while batch := pipeline.run_batch(backfill=False).claimed:
         claimed.append(batch)
         calls.append(len(called))
-    # Eleven and seven are more than two batches or nearly: of seven four, of three two, …
+    # Of eight and more a batch, of seven four, of three two, of one all.
     assert claimed == [4, 4, 2, 1]
-    assert calls == [0, 1, 2, 2]
-    assert called == [False, False]
+    assert calls == [1, 2, 3, 3]
+    assert called == [False] * 3
 
 
-def test_who_is_called_is_not_called_twice(settings: WorkerSettings) -> None:
+def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> None:
+    """Thousands of rings for uploads handed in one by one would each cost a worker milliseconds."""
     with make_app(settings) as app, app.connection_for_read() as connection:
         waiting = connection.default_channel.client
         waiting.delete(INGEST, BACKFILL)
         for _ in range(3):
-            assert ring(app, INGEST, 1, 64, only_if_silent=True)
+            assert ring(app, INGEST, 1, 64)
         assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (1, 0)
+        assert ring(app, INGEST, 200, 64)
+        assert waiting.llen(INGEST) == 4
+        assert ring(app, INGEST, 1, 64, always=True)
+        assert waiting.llen(INGEST) == 5
         waiting.delete(INGEST)
 
 
