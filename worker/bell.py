@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: A task that claimed a full batch rings again, so a few rings start a worker of any size.
 MOST_RINGS = 16
+#: What a bell's headers hold, and no text of another message can: a quote in it would be escaped.
+_BELL = b'"task": "hangtag.process"'
 
 
 def lane_of(priority: int) -> str:
@@ -25,17 +27,16 @@ def lane_of(priority: int) -> str:
     return INGEST if priority >= 0 else BACKFILL
 
 
-def ring(app: Celery, lane: str, uploads: int, batch_size: int, always: bool = False) -> bool:
+def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
     """Ring for a number of waiting uploads; false where the broker does not answer.
 
-    That is no error: the rows are safe, and the reaper rings again. Messages that wait in the lane
-    count as rings: a bell finds what is committed by now, and each `hangtag.ingest` rings `always`
-    when it has handed in.
+    That is no error: the rows are safe, and the reaper rings again. Bells that were rung last and
+    wait still are not rung again: who answers them finds what is committed by now.
     """
     rings = min(MOST_RINGS, math.ceil(uploads / batch_size))
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
-            for _ in range(rings if always else rings - _count_waiting(producer, lane)):
+            for _ in range(rings - _count_waiting(producer, lane, rings)):
                 app.send_task(
                     "hangtag.process",
                     args=[lane],
@@ -50,12 +51,15 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int, always: bool = F
     return True
 
 
-def _count_waiting(producer: Any, lane: str) -> int:
-    """Count the messages that wait in a lane; 0 where the connection is gone: ringing makes one.
+def _count_waiting(producer: Any, lane: str, newest: int) -> int:
+    """Count the bells among the newest messages of a lane, which are the last to be taken.
 
-    Raises redis' TimeoutError.
+    0 where the connection is gone: ringing makes one. Raises redis' TimeoutError.
     """
     try:
-        return int(producer.channel.client.llen(lane))
+        # Not `channel.client`: on that connection somebody may be waiting for a message.
+        with producer.channel.conn_or_acquire() as client:
+            messages = client.lrange(lane, 0, newest - 1)
     except (RedisConnectionError, ResponseError):
         return 0
+    return sum(_BELL in message for message in messages)

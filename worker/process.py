@@ -178,7 +178,7 @@ def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> No
         given = ", ".join(map(reprlib.repr, (uri, source, external_id, priority)))
         log.error("hangtag.ingest(%s) was refused: %s", given, error)
         return
-    ring(_app(), lane_of(priority), 1, settings().batch_size, always=True)
+    ring(_app(), lane_of(priority), 1, settings().batch_size)
 
 
 def _app() -> Celery:
