@@ -223,7 +223,7 @@ class Pipeline:
                         session, self._worker, size, self._settings.lease_seconds, backfill
                     )
             if is_loaded:
-                if left and self._call_others:
+                if claims and left and self._call_others:  # what others lock, they are at
                     self._call_others(backfill)
                 return claims
             self.load_active()

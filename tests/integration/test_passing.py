@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from db.queries.uploads import Claim, insert_uploads
 from db.session import transaction
@@ -184,6 +184,19 @@ def test_half_of_a_short_line_is_left_to_the_next_who_is_called(
     assert claimed == [4, 4, 2, 1]
     assert calls == [1, 2, 3, 3]
     assert called == [False] * 3
+
+
+def test_nobody_is_called_to_rows_that_somebody_locks(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
+) -> None:
+    """Whoever came would find nothing and call the next, as fast as a broker can."""
+    submit("fresh", 10, 0)
+    called: list[bool] = []
+    pipeline = Pipeline(engine, settings, "test", lambda _: predictor, call_others=called.append)
+    with transaction(engine) as session:
+        session.execute(text("SELECT FROM hangtag_data.uploads FOR UPDATE"))
+        assert pipeline.run_batch(backfill=False).claimed == 0
+    assert called == []
 
 
 def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> None:
