@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -116,6 +117,35 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     pipeline._claim = claim_and_flood  # type: ignore[method-assign]
     assert pipeline.run_batch(backfill=True).written == 16
     assert batches == [5, 5, 16]
+
+
+def test_slow_pictures_that_pass_do_not_use_up_the_lease_of_a_batch(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They might be loaded for a third of a lease of their own, after a third of the other."""
+    own = settings.model_copy(update={"lease_seconds": 6.0, "batch_size": 16})
+    pipeline = Pipeline(engine, own, "test", lambda _: predictor)
+    submit("warm", 1, 0)
+    assert pipeline.run_batch(backfill=False).written == 1
+    submit("old", 16, -1)
+    read, seen = PictureStore.read, []
+
+    def reading(store: PictureStore, uri: str) -> bytes:
+        seen.append(uri)
+        if len(seen) == 4:
+            submit("fresh", 8, 0)
+        time.sleep(0.25 if len(seen) <= 8 else 1.8)
+        return read(store, uri)
+
+    monkeypatch.setattr(PictureStore, "read", reading)
+    started = time.monotonic()
+    report = pipeline.run_batch(backfill=True)
+    assert time.monotonic() - started < 4.4
+    assert (len(seen), report.claimed, report.superseded) == (10, 16, 0)
 
 
 def test_what_fails_in_between_costs_the_batch_under_way_nothing(
