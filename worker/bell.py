@@ -50,6 +50,15 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int, always: bool = F
     return True
 
 
+def has_messages(app: Celery, lane: str) -> bool:
+    """Tell whether messages wait in a lane; false where the broker does not answer."""
+    try:
+        with app.producer_pool.acquire(block=True, timeout=5) as producer:
+            return _count_waiting(producer, lane) > 0
+    except (OperationalError, OSError, TimeoutError, RedisTimeout):
+        return False
+
+
 def _count_waiting(producer: Any, lane: str) -> int:
     """Count the messages that wait in a lane; 0 where there is no connection: ringing makes one.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, text
@@ -22,7 +23,7 @@ from models.transforms import to_pixels
 from tests.conftest import SAMPLES, run_sql
 from tests.integration.drawings import drawer, drawn, review, unsure, worker_engine
 from worker import pipeline as module
-from worker import previews
+from worker import previews, process
 from worker.app import BACKFILL, INGEST, make_app
 from worker.bell import ring
 from worker.client import Client
@@ -253,6 +254,30 @@ def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> 
         assert ring(app, INGEST, 1, 64, always=True)
         assert waiting.llen(INGEST) == 5
         waiting.delete(INGEST)
+
+
+def test_a_bell_of_the_back_catalogue_ends_where_messages_of_fresh_uploads_wait(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a producer sent to the broker alone is in no row yet, so nothing else lets it pass."""
+    answered: list[bool] = []
+    with make_app(settings) as app:
+
+        def work(backfill: bool) -> bool:
+            answered.append(backfill)
+            ring(app, BACKFILL, 1, 64)
+            if len(answered) == 3:
+                app.send_task("hangtag.ingest", args=["file:///a.jpg", "celery"], queue=INGEST)
+            time.sleep(0.01)
+            return True
+
+        monkeypatch.setattr(process, "settings", lambda: settings)
+        monkeypatch.setattr(process, "_app", lambda: app)
+        monkeypatch.setattr(process, "_answer", work)
+        for part in ("pipeline", "drawer"):
+            monkeypatch.setattr(process, part, lambda: SimpleNamespace(stuck=0))
+        process.answer(backfill=True)
+    assert answered == [True] * 3
 
 
 def test_drawing_stops_for_a_fresh_upload_and_what_is_left_counts_as_no_try(
