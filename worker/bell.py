@@ -36,7 +36,8 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
     rings = min(MOST_RINGS, math.ceil(uploads / batch_size))
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
-            for _ in range(rings - _count_waiting(producer, lane, rings)):
+            waiting = sum(_BELL in message for message in _newest(producer, lane, rings))
+            for _ in range(rings - waiting):
                 app.send_task(
                     "hangtag.process",
                     args=[lane],
@@ -51,15 +52,26 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
     return True
 
 
-def _count_waiting(producer: Any, lane: str, newest: int) -> int:
-    """Count the bells among the newest messages of a lane, which are the last to be taken.
+def has_messages(app: Celery, lane: str) -> bool:
+    """Tell whether messages wait in a lane; false where the broker does not answer."""
+    try:
+        with app.producer_pool.acquire(block=True, timeout=5) as producer:
+            return len(_newest(producer, lane, 1)) > 0
+    except (OperationalError, OSError, TimeoutError, RedisTimeout):
+        return False
 
-    0 where the connection is gone: ringing makes one. Raises redis' TimeoutError.
+
+def _newest(producer: Any, lane: str, count: int) -> list[bytes]:
+    """Return the newest messages of a lane, which are the last to be taken.
+
+    None where there is no connection: ringing makes one, and to ask kombu for one would take
+    seconds where the broker is away. Raises redis' TimeoutError.
     """
+    if not producer.connection.connected:
+        return []
     try:
         # Not `channel.client`: on that connection somebody may be waiting for a message.
         with producer.channel.conn_or_acquire() as client:
-            messages = client.lrange(lane, 0, newest - 1)
+            return list(client.lrange(lane, 0, count - 1))
     except (RedisConnectionError, ResponseError):
-        return 0
-    return sum(_BELL in message for message in messages)
+        return []

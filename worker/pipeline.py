@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
@@ -89,6 +90,8 @@ class Pipeline:
         self._load_predictor = load_predictor
         self._model: Model | None = None
         self._began = self._looked = 0.0
+        #: When the batch began that another is under way in.
+        self._outer_began = math.inf
         #: Of the batch under way, or the last one.
         self.times = StageTimes()
         self._store = PictureStore(
@@ -165,7 +168,8 @@ class Pipeline:
     def _let_fresh_pass(self) -> None:
         """Take one batch of fresh uploads the whole way, in the middle of another.
 
-        One at most each time: however many come, the batch under way ends within its lease.
+        One at most each time, and what it has no time to begin within the third of the lease that
+        the batch under way has goes back: however many come, that one ends within its lease.
         """
         looked, self._looked = self._looked, time.monotonic()
         if self._looked - looked < _LOOK_SECONDS:
@@ -174,6 +178,7 @@ class Pipeline:
         if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
             return
         began, times = self._began, self.times
+        self._outer_began = began
         try:
             with transaction(self._engine) as session:
                 waiting = is_fresh_due(session)
@@ -183,6 +188,7 @@ class Pipeline:
             log.error("fresh uploads wait for the end of a batch: %s", error)
         finally:
             self._began, self.times = began, times
+            self._outer_began = math.inf
 
     def load_active(self) -> None:
         """Load the active model version where it is not the one that is loaded.
@@ -213,7 +219,7 @@ class Pipeline:
         """Claim a batch with the active model at hand; nothing is claimed while one is loaded."""
         while True:
             # The lease counts from the transaction's begin, whatever it then has to wait for.
-            self._began = time.monotonic()
+            self._began = min(time.monotonic(), self._outer_began)
             with self.times.measure("claim"), transaction(self._engine) as session:
                 require_previews_later(session)
                 is_loaded = self._is_loaded(_require_active(session))
@@ -223,7 +229,7 @@ class Pipeline:
                         session, self._worker, size, self._settings.lease_seconds, backfill
                     )
             if is_loaded:
-                if left and self._call_others:
+                if claims and left and self._call_others:  # what others lock, they are at
                     self._call_others(backfill)
                 return claims
             self.load_active()

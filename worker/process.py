@@ -28,7 +28,7 @@ from errors import HangtagError, TransientError, UsageError
 from models.card import WEIGHTS
 from models.predictor import Predictor
 from worker.app import BACKFILL, INGEST
-from worker.bell import lane_of, ring
+from worker.bell import has_messages, lane_of, ring
 from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
@@ -96,7 +96,8 @@ def answer(backfill: bool) -> None:
         with _ending_what_is_unfit():
             end = time.monotonic() + _BELL_SHARE * settings().lease_seconds
             while _answer(backfill) and time.monotonic() < end:
-                pass
+                if backfill and has_messages(_app(), INGEST):
+                    break  # fresh uploads may be among them, which no row tells of yet
     finally:
         if stuck := pipeline().stuck + drawer().stuck:
             # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.

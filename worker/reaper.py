@@ -9,6 +9,7 @@ import logging
 import select
 import signal
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from celery import Celery
@@ -16,7 +17,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from db.queries.previews import count_due_previews, reap_previews
+from db.queries.previews import FRONT, count_due_previews, is_front_due, reap_previews
 from db.queries.uploads import count_due, reap_expired
 from db.session import make_engine, transaction
 from errors import TransientError
@@ -73,16 +74,21 @@ class Reaper:
         for lane, count in due.items():
             if count and self._queue_length(lane) == 0:
                 ring(self._app, lane, count, self._settings.batch_size)
-        self._sweep_previews(is_idle=not any(due.values()))
+        self._sweep_previews([lane for lane, count in due.items() if not count])
 
-    def _sweep_previews(self, is_idle: bool) -> None:
-        """Give up previews whose tries are spent; where no upload waits, ring for what is owed."""
+    def _sweep_previews(self, idle_lanes: Sequence[str]) -> None:
+        """Give up previews whose tries are spent; where no upload waits, ring for what is owed.
+
+        Beside a backlog of one lane for what operators soon get alone: maybe no worker is there
+        that serves that lane.
+        """
         with transaction(self._engine) as session:
             dead = reap_previews(session, self._settings.max_attempts)
-            owed = count_due_previews(session, at_most=1)
+            is_idle = len(idle_lanes) == len(LANES)
+            owed = count_due_previews(session, 1) if is_idle else is_front_due(session, FRONT)
         if dead:
             log.warning("leases ran out: %d previews given up, their uploads are dead", dead)
-        for lane in LANES if owed and is_idle else ():
+        for lane in idle_lanes if owed else ():
             if self._queue_length(lane) == 0:
                 ring(self._app, lane, 1, self._settings.batch_size)
 

@@ -282,6 +282,7 @@ def reap_expired(session: Session, max_attempts: int) -> Reaped:
 
 def count_due(session: Session, at_most: int) -> dict[str, int]:
     """Count pending uploads that may be claimed now, a lane, up to `at_most` each."""
+    session.execute(_WALK_THE_INDEX)  # each claim counts
     row = session.execute(
         text(
             """

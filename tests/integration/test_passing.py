@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from db.queries.uploads import Claim, insert_uploads
 from db.session import transaction
@@ -21,9 +23,10 @@ from models.transforms import to_pixels
 from tests.conftest import SAMPLES, run_sql
 from tests.integration.drawings import drawer, drawn, review, unsure, worker_engine
 from worker import pipeline as module
-from worker import previews
+from worker import previews, process
 from worker.app import BACKFILL, INGEST, make_app
-from worker.bell import _count_waiting, ring
+from worker.bell import _newest, ring
+from worker.client import Client
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
 from worker.settings import WorkerSettings
@@ -118,6 +121,35 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     assert batches == [5, 5, 16]
 
 
+def test_slow_pictures_that_pass_do_not_use_up_the_lease_of_a_batch(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They might be loaded for a third of a lease of their own, after a third of the other."""
+    own = settings.model_copy(update={"lease_seconds": 6.0, "batch_size": 16})
+    pipeline = Pipeline(engine, own, "test", lambda _: predictor)
+    submit("warm", 1, 0)
+    assert pipeline.run_batch(backfill=False).written == 1
+    submit("old", 16, -1)
+    read, seen = PictureStore.read, []
+
+    def reading(store: PictureStore, uri: str) -> bytes:
+        seen.append(uri)
+        if len(seen) == 4:
+            submit("fresh", 8, 0)
+        time.sleep(0.25 if len(seen) <= 8 else 1.8)
+        return read(store, uri)
+
+    monkeypatch.setattr(PictureStore, "read", reading)
+    started = time.monotonic()
+    report = pipeline.run_batch(backfill=True)
+    assert time.monotonic() - started < 4.4
+    assert (len(seen), report.claimed, report.superseded) == (10, 16, 0)
+
+
 def test_what_fails_in_between_costs_the_batch_under_way_nothing(
     engine: Engine,
     settings: WorkerSettings,
@@ -186,6 +218,29 @@ def test_half_of_a_short_line_is_left_to_the_next_who_is_called(
     assert called == [False] * 3
 
 
+def test_nobody_is_called_to_rows_that_somebody_locks(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
+) -> None:
+    """Whoever came would find nothing and call the next, as fast as a broker can."""
+    submit("fresh", 10, 0)
+    called: list[bool] = []
+    pipeline = Pipeline(engine, settings, "test", lambda _: predictor, call_others=called.append)
+    with transaction(engine) as session:
+        session.execute(text("SELECT FROM hangtag_data.uploads FOR UPDATE"))
+        assert pipeline.run_batch(backfill=False).claimed == 0
+    assert called == []
+
+
+def test_a_broker_that_is_away_keeps_no_producer_waiting(settings: WorkerSettings) -> None:
+    """Connecting by kombu's default takes six seconds, each time."""
+    client = Client(settings.require_url(), "redis://127.0.0.1:1/0")
+    started = time.monotonic()
+    for number in range(3):
+        assert client.submit("file:///a.jpg", "test", str(number)).created
+    assert time.monotonic() - started < 3
+    client.close()
+
+
 def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> None:
     """Thousands of rings for uploads handed in one by one would each cost a worker milliseconds."""
     with make_app(settings) as app, app.connection_for_read() as connection:
@@ -216,11 +271,35 @@ def test_a_bell_is_counted_beside_somebody_who_waits_for_a_message(
         # As kombu's consumers do, which share connections with producers.
         client.connection = client.connection_pool.get_connection()
         client.connection.send_command("BRPOP", BACKFILL, 1)
-        assert _count_waiting(producer, INGEST, 16) == 1
+        assert len(_newest(producer, INGEST, 16)) == 1
         assert client.parse_response(client.connection, "BRPOP") is None
         client.connection_pool.release(client.connection)
         client.connection = None
         channel.client.delete(INGEST)
+
+
+def test_a_bell_of_the_back_catalogue_ends_where_messages_of_fresh_uploads_wait(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a producer sent to the broker alone is in no row yet, so nothing else lets it pass."""
+    answered: list[bool] = []
+    with make_app(settings) as app:
+
+        def work(backfill: bool) -> bool:
+            answered.append(backfill)
+            ring(app, BACKFILL, 1, 64)
+            if len(answered) == 3:
+                app.send_task("hangtag.ingest", args=["file:///a.jpg", "celery"], queue=INGEST)
+            time.sleep(0.01)
+            return True
+
+        monkeypatch.setattr(process, "settings", lambda: settings)
+        monkeypatch.setattr(process, "_app", lambda: app)
+        monkeypatch.setattr(process, "_answer", work)
+        for part in ("pipeline", "drawer"):
+            monkeypatch.setattr(process, part, lambda: SimpleNamespace(stuck=0))
+        process.answer(backfill=True)
+    assert answered == [True] * 3
 
 
 def test_drawing_stops_for_a_fresh_upload_and_what_is_left_counts_as_no_try(

@@ -140,3 +140,18 @@ def test_the_reaper_rings_for_previews_that_nobody_was_told_of(
     answer = json.loads(hangtag("metrics").stdout)
     assert answer["uploads"] == 1
     assert answer["milliseconds"]["preview"] > 0
+
+
+def test_operators_have_pictures_beside_a_backlog_that_no_worker_serves(
+    settings: WorkerSettings, start: Start, review: Callable[..., list[str]]
+) -> None:
+    """The back catalogue waits for a worker of its own; the others' lane is at rest."""
+    names = [f"{number}.jpg" for number in range(3)]
+    review(*names)
+    run_sql(
+        settings.require_url(),
+        "SELECT hangtag.submit_upload('file:///old.jpg', 'test', 'old', CAST(-1 AS smallint))",
+    )
+    start("worker", "--lanes", "ingest")
+    start("reaper")
+    wait_until(lambda: drawn(settings) == names, 40, "the previews")

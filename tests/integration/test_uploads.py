@@ -12,6 +12,7 @@ from db.queries import uploads
 from db.queries.uploads import (
     Claim,
     claim_uploads,
+    count_due,
     get_status,
     insert_uploads,
     list_dead,
@@ -200,3 +201,15 @@ def test_sql_producers_announce_their_upload(engine: Engine, database_url: str) 
 
     wait_until(lambda: announced() == 1, seconds=10, what="the announcement")
     listener.close()
+
+
+def test_counting_what_is_due_never_reads_the_whole_table(engine: Engine) -> None:
+    """Each claim counts; with statistics of a bulk submission the planner would read it all."""
+    with transaction(engine) as session:
+        insert_uploads(session, ["file:///a.jpg"] * 3000, "bulk", [str(n) for n in range(3000)])
+    with transaction(engine) as session:
+        session.execute(text("ANALYZE hangtag_data.uploads"))
+    with transaction(engine) as session:
+        assert count_due(session, 128) == {"ingest": 128, "backfill": 0}
+        scans = "SELECT pg_stat_get_xact_numscans('hangtag_data.uploads'::regclass)"
+        assert session.execute(text(scans)).scalar() == 0
