@@ -1,7 +1,8 @@
 """Baselines beside the shipped version, on one split: `hangtag evaluate --compare --data DIR`.
 
 Each row is trained on the split `train` of the products and measured on `test`, and is kept in
-RUN/NAME.json: a comparison that is started again goes on with the rows that are missing.
+RUN/NAME.json: a comparison that is started again goes on with the rows that are missing. With
+`--page FILE` the table becomes a chapter of the model card page.
 Needs torch, openvino and scikit-learn (the `train` extra).
 """
 
@@ -21,7 +22,7 @@ from models.baselines.contestants import CONTESTANTS, Answer, Contestant
 from models.card import Card, version_folder
 from models.data import Pictures
 from models.evaluate import frequent_types, largest_nine, macro_f1
-from models.proof.markdown import NOTHING, number, percent
+from models.proof.markdown import NOTHING, bullets, chapter, number, percent
 from models.proof.similarity import mean_hits, nearest, neighbour_hits
 from models.train import Progress
 from models.training.backbones import Backbone
@@ -197,7 +198,26 @@ def keep(path: Path, row: Row) -> None:
 
 
 def compare_table(rows: Sequence[Row]) -> str:
-    """Lay rows out as a table that is Markdown and lines up in a terminal."""
+    """Lay rows out as a table that is Markdown and lines up in a terminal, with its notes."""
+    return "\n".join([_table(rows), "", *_notes(rows)])
+
+
+def compare_chapter(rows: Sequence[Row], command: str) -> str:
+    """Return the model card page's chapter; `command` prints the table again."""
+    return chapter(
+        "Beside simpler models",
+        "What simpler models make of the same test pictures of products. All but the shipped "
+        "version learnt from the products of the split `train` alone. macro-F1 is over types with "
+        "at least ten pictures, 'nine largest' the sub-category on the nine largest, P@10 the "
+        "share of the ten nearest training pictures that is alike. The training's time is that on "
+        "the machine that made the row, with whatever else it did.",
+        _table(rows),
+        bullets([*_notes(rows), f"SHA-256 of the products and their labels: `{rows[0].data}`."]),
+        f"*Printed again by* `{command}`*, and as JSON with* `--json`*.*",
+    )
+
+
+def _table(rows: Sequence[Row]) -> str:
     head = ("", "article_type", "macro-F1 (≥ 10)", "nine largest", "master_category",
             "P@10 type", "P@10 and colour", "training", "parameters")  # fmt: skip
     cells = [head, *(_cells(row) for row in rows)]
@@ -205,10 +225,13 @@ def compare_table(rows: Sequence[Row]) -> str:
     lines = [_line(line, widths) for line in cells]
     rule = [("-" * w if i == 0 else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
     lines.insert(1, _line(rule, widths))
-    tested = sorted({(row.train_pictures, row.test_pictures) for row in rows})
-    lines += [""] + [f"Trained on {of:,} pictures, measured on {n:,} others." for of, n in tested]
-    lines += [f"{row.title}: {row.note}." for row in rows if row.note]
     return "\n".join(lines)
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    tested = sorted({(row.train_pictures, row.test_pictures) for row in rows})
+    lines = [f"Trained on {of:,} pictures, measured on {n:,} others." for of, n in tested]
+    return lines + [f"{row.title}: {row.note}." for row in rows if row.note]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -22,6 +22,9 @@ from models.proof.markdown import (
 )
 from models.training.acceptance import PHOTO_PROMISES
 
+#: A title that others look for.
+PUBLISHED = "What is published, and the promise"
+
 
 def again(command: str, *keys: str) -> str:
     """Say which command prints a chapter's figures again, and under which keys."""
@@ -113,7 +116,7 @@ def published(
         rows += [_published_row(card, dataset, a, part[a]) for a in ATTRIBUTES if a in part]
     header = ["", "confidence from", "published", "wrong", "at most (95 %)", "promise, on test"]
     return chapter(
-        "What is published, and the promise",
+        PUBLISHED,
         table(header, rows),
         "Thresholds were chosen on the split `select` and certified on `certify`; these figures "
         "are of `test`. A picture is judged by the thresholds of the domain that it is taken "

@@ -1,25 +1,31 @@
 """The model card page: `hangtag evaluate --data DIR --page docs/model.md`.
 
 Opens with plain words for whoever decides; every figure comes from the dicts that the command
-prints with `--json`, and the page says which.
+prints with `--json`, and the page says which. With `--compare` the command writes the chapter on
+simpler models alone.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from errors import UsageError
 from models.card import Card
-from models.proof import chapters
+from models.proof import beside, chapters
 from models.proof.markdown import bullets, cell, chapter, names, number, percent, table
 from models.proof.plots import draw_plots
 
 #: What stands below this line is written by people; a new page keeps it.
 KEPT = "<!-- Below this line people write; `hangtag evaluate --page` keeps it. -->"
+#: The first line, and the version that the page is about.
+HEADING = re.compile(r"^# Model card: (\S+)\s*$", re.MULTILINE)
+#: The chapter on simpler models stands before the first of these lines that a page has.
+PLACES = (f"## {chapters.PUBLISHED}", KEPT)
 #: What the data sets are called, and where photographs come from.
 DATASET_NAMES = {
     "catalogue": "product pictures (catalogue)",
@@ -50,23 +56,79 @@ def write_page(
     """Write the page and its plots, which lie in a folder beside it of the same name.
 
     `figures` are those of `measure_all`, `proof` those of `prove`, `command` what prints both
-    again. Returns the files. Raises UsageError where the path is none of a Markdown file.
+    again. The chapter on simpler models is kept, unless it is about another version. Returns the
+    files. Raises UsageError where the path is none of a Markdown file, or the page is damaged.
     """
     check_page(path)
-    kept = ""
-    if path.is_file():
-        kept = path.read_text(encoding="utf-8").partition(KEPT)[2].strip()
+    old = _read(path) if path.is_file() else ""
+    below, compared = old.partition(KEPT)[2], beside.find(old)
+    if compared and compared.version != card.version:
+        below, compared = below.replace(compared.text, ""), None
+    kept = below.strip()
     plots = draw_plots(proof, path.with_suffix(""))
     text = page(card, figures, proof, command, path.stem)
-    path.write_text(f"{text}\n{KEPT}\n" + (f"\n{kept}\n" if kept else ""), encoding="utf-8")
+    text = f"{text}\n{KEPT}\n" + (f"\n{kept}\n" if kept else "")
+    if compared:
+        text = beside.put(text, compared, PLACES)
+    path.write_text(text, encoding="utf-8")
     return [path, *plots]
 
 
+def write_comparison(path: Path, version: str, text: str) -> None:
+    """Write the chapter on simpler models into a version's page; all else stays as it is.
+
+    Raises UsageError as `check_comparison`.
+    """
+    check_comparison(path, version)
+    text = beside.put(_read(path), beside.block(version, text), PLACES)
+    path.write_bytes(text.encode())
+
+
 def check_page(path: Path) -> None:
-    """Raise UsageError where no page can be written to a path."""
+    """Raise UsageError where no page can be written to a path, or what is there is damaged."""
+    _check_name(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    compared_with(path)
+
+
+def check_comparison(path: Path, version: str) -> None:
+    """Raise UsageError where there is no page, or one of another version, or a damaged one."""
+    _check_name(path)
+    found = HEADING.search(_read(path))
+    if found and found[1] != version:
+        raise UsageError(
+            f"--page {path} is about {found[1]}, the comparison would be about {version}: add "
+            f"--model {found[1]}, or write the page anew first, without --compare"
+        )
+    compared_with(path)
+
+
+def compared_with(path: Path) -> str | None:
+    """Return the version that a page's chapter on simpler models is about, None without one."""
+    if not path.is_file():
+        return None
+    try:
+        found = beside.find(_read(path))
+    except UsageError as error:
+        raise UsageError(f"--page {path}: {error}") from error
+    return found.version if found else None
+
+
+def _check_name(path: Path) -> None:
     if path.suffix != ".md" or path.is_dir():
         raise UsageError(f"--page {path}: name a Markdown file, e.g. docs/model.md")
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _read(path: Path) -> str:
+    """Read a page with the line ends that it has."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"--page {path}: there is no such page; write it first, without --compare"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--page {path}: it cannot be read as text in UTF-8") from error
 
 
 def page(

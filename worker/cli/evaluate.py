@@ -22,6 +22,9 @@ from worker.cli.compare import (
 from worker.cli.options import DataOption, WeightsOption, require_train_extra, weights_folder
 from worker.cli.output import note, print_json, progress_bar
 
+#: What an operator takes for a decision unless another time is named.
+SECONDS = 5.0
+
 
 def register(app: typer.Typer) -> None:
     """Add this module's command."""
@@ -46,11 +49,15 @@ def evaluate(
         bool, typer.Option("--write", help="Keep the promise's thresholds in the version's card.")
     ] = False,
     page: Annotated[
-        Path | None, typer.Option(help="Write the model card page, plots in a folder beside it.")
+        Path | None,
+        typer.Option(
+            help="Write the model card page, plots in a folder beside it; with --compare only its "
+            "chapter on simpler models."
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0, help="What an operator takes for a decision, for the page.")
-    ] = 5.0,
+    ] = SECONDS,
     sheets: Annotated[
         Path | None,
         typer.Option(help="Draw neighbours and worst mistakes there; shows the data's pictures."),
@@ -79,23 +86,27 @@ def evaluate(
     Example: hangtag evaluate --data ~/fashion --sheets ~/sheets
 
     Example: hangtag evaluate --data ~/fashion --compare --only majority,cnn2,shipped
+
+    Example: hangtag evaluate --data ~/fashion --compare --page model.md
     """
     require_train_extra("matplotlib")
     weights = weights_folder(weights)
     if compare:
-        if promise is not None or write or page or sheets:
+        if promise is not None or write or sheets or seconds != SECONDS:
             raise UsageError(
-                "--compare prints baselines alone; run evaluate once more for --page, --promise, "
-                "--write and --sheets"
+                "--compare measures baselines alone; run evaluate once more for --promise, "
+                "--write, --seconds and --sheets"
             )
         folder = version_folder(model, weights)
-        print_comparison(data, run, only, folder, backbone, backbone_weights, download, as_json)
+        print_comparison(
+            data, run, only, folder, backbone, backbone_weights, download, as_json, page
+        )
         return
     if only or run != ROWS or backbone or backbone_weights or download:
         raise UsageError(
             "--only, --run, --backbone, --backbone-weights and --download are for --compare; add it"
         )
-    from models.proof.page import check_page, write_page
+    from models.proof.page import check_page, compared_with, write_page
     from models.proof.prove import prove
     from models.proof.sheets import write_sheets
     from models.recipe import measure
@@ -134,16 +145,22 @@ def evaluate(
         for change in found.changes:
             note(f"  {change}")
     command = _command(card, weights, seconds, None if write else promise)
+    compared = compared_with(page) if page else None
     written = write_page(page, evidence.card, figures, row["proof"], command) if page else []
     written += write_sheets(evidence, sheets) if sheets else []
     for path in written:
         note(f"wrote {path}")
+    if compared not in (None, card.version):
+        note(
+            f"{page}: the chapter on simpler models was about {compared} and is left out; to write "
+            f"it for {card.version}, run this once more with --compare --page {page}"
+        )
 
 
 def _command(card: Card, weights: Path, seconds: float, promise: float | None) -> str:
     """Return the command that prints a page's figures again."""
     words = ["hangtag evaluate --data DIR --model", card.version]
     words += [] if weights == WEIGHTS else ["--weights DIR"]
-    words += [] if seconds == 5 else [f"--seconds {seconds:g}"]
+    words += [] if seconds == SECONDS else [f"--seconds {seconds:g}"]
     words += [] if promise is None else [f"--promise {promise:g}"]
     return " ".join(words)
