@@ -85,7 +85,7 @@ def print_comparison(
         print(compare_table(rows))
         note(f"the rows are kept in {run}")
     if page:
-        named = {"--backbone": backbone, "--backbone-weights": backbone_weights and "FILE"}
+        named = {"--backbone": backbone, "--backbone-weights": "FILE" if backbone_weights else None}
         command = _command(card, run, [row.name for row in rows], named, download)
         write_comparison(page, card.version, compare_chapter(rows, command))
         note(f"wrote {page}")

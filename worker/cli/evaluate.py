@@ -94,7 +94,7 @@ def evaluate(
     if compare:
         if promise is not None or write or sheets or seconds != SECONDS:
             raise UsageError(
-                "--compare measures baselines alone; run evaluate once more for --promise, "
+                "--compare prints baselines alone; run evaluate once more for --promise, "
                 "--write, --seconds and --sheets"
             )
         folder = version_folder(model, weights)
