@@ -106,6 +106,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "function hangtag_data.add_fresh_part": {},
     "function hangtag_data.audit_decision": {},
     "function hangtag_data.audit_operator": {},
+    "function hangtag_data.hnsw_options": {},
     "function hangtag_data.keep_one_vector": {},
     "function hangtag_data.limit_readers": {},
     "function hangtag_data.refuse_change": {},
