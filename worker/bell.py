@@ -64,8 +64,8 @@ def has_messages(app: Celery, lane: str) -> bool:
 def _newest(producer: Any, lane: str, count: int) -> list[bytes]:
     """Return the newest messages of a lane, which are the last to be taken.
 
-    None where there is no connection: ringing makes one, and to ask kombu for one would take
-    seconds where the broker is away. Raises redis' TimeoutError.
+    It returns nothing where there is no connection: ringing makes one, and to ask kombu for one
+    would take seconds where the broker is away. Raises redis' TimeoutError.
     """
     if not producer.connection.connected:
         return []

@@ -171,10 +171,9 @@ class Pipeline:
         One at most each time, and what it has no time to begin within the third of the lease that
         the batch under way has goes back: however many come, that one ends within its lease.
         """
-        looked, self._looked = self._looked, time.monotonic()
-        if self._looked - looked < _LOOK_SECONDS:
-            self._looked = looked
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
+        self._looked = time.monotonic()
         if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
             return
         began, times = self._began, self.times
@@ -184,7 +183,9 @@ class Pipeline:
                 waiting = is_fresh_due(session)
             if waiting:
                 self.run_batch(backfill=False)
-        except (HangtagError, DBAPIError) as error:  # the batch under way loses nothing by it
+        except MemoryError:  # ends the process
+            raise
+        except Exception as error:  # whatever it was, the batch under way loses nothing by it
             log.error("fresh uploads wait for the end of a batch: %s", error)
         finally:
             self._began, self.times = began, times

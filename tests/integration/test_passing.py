@@ -30,6 +30,7 @@ from worker.client import Client
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
 from worker.settings import WorkerSettings
+from worker.stages import StageTimes
 from worker.storage import PictureStore
 
 __all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
@@ -77,6 +78,18 @@ def moments(settings: WorkerSettings) -> dict[str, tuple[object, object]]:
     return {str(source): (first, last) for source, first, last in rows}
 
 
+def noting(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> tuple[Pipeline, list[int]]:
+    """Return a pipeline, and the sizes of its batches as they end."""
+    batches: list[int] = []
+
+    def note(uploads: int, _times: StageTimes) -> None:
+        batches.append(uploads)
+
+    return Pipeline(engine, settings, "test", lambda _: predictor, note=note), batches
+
+
 def test_what_comes_during_a_batch_of_the_back_catalogue_is_published_before_it(
     engine: Engine,
     settings: WorkerSettings,
@@ -84,10 +97,7 @@ def test_what_comes_during_a_batch_of_the_back_catalogue_is_published_before_it(
     submit: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    batches: list[int] = []
-    pipeline = Pipeline(
-        engine, settings, "test", lambda _: predictor, note=lambda n, _times: batches.append(n)
-    )
+    pipeline, batches = noting(engine, settings, predictor)
     submit("old", 20, -1)
     while_loading(monkeypatch, 4, lambda: submit("fresh", 3, 0))
     report = pipeline.run_batch(backfill=True)
@@ -101,11 +111,8 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
 ) -> None:
     """Else its lease would run out: one batch may pass for every eight pictures."""
-    batches: list[int] = []
     small = settings.model_copy(update={"batch_size": 16})
-    pipeline = Pipeline(
-        engine, small, "test", lambda _: predictor, note=lambda n, _times: batches.append(n)
-    )
+    pipeline, batches = noting(engine, small, predictor)
     submit("old", 16, -1)
     claim = pipeline._claim
 
@@ -150,6 +157,7 @@ def test_slow_pictures_that_pass_do_not_use_up_the_lease_of_a_batch(
     assert (len(seen), report.claimed, report.superseded) == (10, 16, 0)
 
 
+@pytest.mark.parametrize("error", [TransientError("it is away"), RuntimeError("it is away")])
 def test_what_fails_in_between_costs_the_batch_under_way_nothing(
     engine: Engine,
     settings: WorkerSettings,
@@ -157,15 +165,16 @@ def test_what_fails_in_between_costs_the_batch_under_way_nothing(
     submit: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
     def refuse(*_: object) -> bool:
-        raise TransientError("the database is away")
+        raise error
 
     monkeypatch.setattr(module, "is_fresh_due", refuse)
     submit("old", 10, -1)
     pipeline = Pipeline(engine, settings, "test", lambda _: predictor)
     assert pipeline.run_batch(backfill=True).written == 10
-    assert "fresh uploads wait for the end of a batch: the database is away" in caplog.text
+    assert "fresh uploads wait for the end of a batch: it is away" in caplog.text
 
 
 def test_a_model_that_is_activated_in_between_writes_what_passed_and_no_more(
