@@ -51,13 +51,14 @@ class Limits:
     max_pixels: int = MAX_PIXELS
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path | str, flags: int = 0) -> int:
     """Open a regular file for reading; a FIFO or a device is refused, not waited for.
 
+    `flags` are further ones of `os.open`.
     Raises PermanentError with code `not_found` or `unreadable`, and OSError for what may pass.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     except FileNotFoundError as error:
         raise PermanentError("there is no such file", "not_found") from error
     except PermissionError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery
@@ -61,6 +62,17 @@ def has_messages(app: Celery, lane: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=1)
+def _client(channel: Any, _pool: Any) -> Any:
+    """Return a client on a channel's pool of connections, the same each time.
+
+    To make one takes longer than to ask. It is not `channel.client`: on that connection somebody
+    may be waiting for a message.
+    """
+    with channel.conn_or_acquire() as client:
+        return client
+
+
 def _newest(producer: Any, lane: str, count: int) -> list[bytes]:
     """Return the newest messages of a lane, which are the last to be taken.
 
@@ -70,8 +82,6 @@ def _newest(producer: Any, lane: str, count: int) -> list[bytes]:
     if not producer.connection.connected:
         return []
     try:
-        # Not `channel.client`: on that connection somebody may be waiting for a message.
-        with producer.channel.conn_or_acquire() as client:
-            return list(client.lrange(lane, 0, count - 1))
+        return list(_client(producer.channel, producer.channel.pool).lrange(lane, 0, count - 1))
     except (RedisConnectionError, ResponseError):
         return []

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from db.queries.uploads import Submitted, insert_uploads
-from db.session import make_engine, transaction
+from db.session import connection, make_engine
 from errors import PermanentError, UsageError
 from worker.app import make_app
 from worker.bell import lane_of, ring
@@ -32,7 +32,7 @@ class Client:
         self._settings = WorkerSettings(
             database_url=database_url, broker_url=broker_url, store=store
         )
-        self._engine = make_engine(database_url, autocommit=True)  # a submission is one statement
+        self._engine = make_engine(database_url, autocommit=True)
         self._app = make_app(self._settings)
 
     def submit(
@@ -59,8 +59,8 @@ class Client:
         identities = [None] * len(uris) if external_ids is None else external_ids
         if len(identities) != len(uris):
             raise UsageError("name as many external_ids as uris")
-        with transaction(self._engine) as session:
-            submitted = insert_uploads(session, uris, source, identities, priority)
+        with connection(self._engine) as own:
+            submitted = insert_uploads(own, uris, source, identities, priority)
         fresh = sum(one.created for one in submitted)
         if fresh:
             ring(self._app, lane_of(priority), fresh, self._settings.batch_size)

@@ -34,7 +34,7 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 NEVER = "hangtag_never"
 #: Longest wait for the first queue before all are asked again. What comes to another queue, or with
 #: a priority, to a worker that has nothing to do waits so long at most.
-WAIT_SECONDS = 0.2
+WAIT_SECONDS = 0.1
 
 #: KEYS: the queues in their order, then the hash and the index of unacknowledged messages, then
 #: UNREADABLE. ARGV: Unix time, then the routing keys that lead to the queues. Returns queue, entry

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from db.queries.models import get_active_model
 from db.queries.parts import BUILDING, VALID, count_fresh, get_index_state
-from db.queries.previews import FRONT, get_overdue_preview_seconds, is_front_due
+from db.queries.previews import FRONT, count_front_due, get_overdue_preview_seconds
 from db.queries.uploads import count_due, get_overdue_seconds, is_anything_held
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
@@ -228,7 +228,7 @@ def find_undrawn(settings: WorkerSettings) -> str | None:
             waiting = get_overdue_preview_seconds(session, settings.stall_limit)
             if waiting is None:
                 return None
-            if any(count_due(session, at_most=1).values()) and not is_front_due(session, FRONT):
+            if any(count_due(session, at_most=1).values()) and not count_front_due(session, FRONT):
                 return None
     finally:
         engine.dispose()

@@ -15,14 +15,15 @@ from db.queries.previews import (
     FRONT,
     PreviewClaim,
     claim_previews,
+    count_front_due,
     give_up_preview,
-    is_front_due,
     put_off_preview,
     return_previews,
     write_previews,
 )
 from db.queries.uploads import is_fresh_due
 from db.session import transaction
+from errors import TransientError
 from models.pictures import Limits, decode
 from worker.failures import describe, kept
 from worker.outcomes import Failed, Unbegun, with_claims
@@ -112,9 +113,12 @@ class Drawer:
             return 0
         own, started = self._settings, time.monotonic()
         with transaction(self._engine) as session:
-            if only_front and not is_front_due(session, FRONT):
+            size = own.batch_size
+            if only_front:  # the others would keep uploads waiting, and nobody sees them soon
+                size = min(size, count_front_due(session, FRONT))
+            if not size:
                 return 0
-            claims = claim_previews(session, own.batch_size, own.lease_seconds, own.max_attempts)
+            claims = claim_previews(session, size, own.lease_seconds, own.max_attempts)
         if not claims:
             return 0
         self._end = max(self._end, time.monotonic() + LEAST_SECONDS)
@@ -128,8 +132,11 @@ class Drawer:
         return len(claims)
 
     def _is_fresh_due(self) -> bool:
-        with transaction(self._engine) as session:
-            return is_fresh_due(session)
+        try:
+            return is_fresh_due(self._engine)
+        except TransientError as error:  # what is drawn by now wants to be written, if it can be
+            log.error("previews: %s", error)
+            return True
 
     def _draw_one(
         self, claim: PreviewClaim

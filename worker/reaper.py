@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from db.queries.previews import FRONT, count_due_previews, is_front_due, reap_previews
+from db.queries.previews import FRONT, count_due_previews, count_front_due, reap_previews
 from db.queries.uploads import count_due, reap_expired
 from db.session import make_engine, transaction
 from errors import TransientError
@@ -85,7 +85,7 @@ class Reaper:
         with transaction(self._engine) as session:
             dead = reap_previews(session, self._settings.max_attempts)
             is_idle = len(idle_lanes) == len(LANES)
-            owed = count_due_previews(session, 1) if is_idle else is_front_due(session, FRONT)
+            owed = count_due_previews(session, 1) if is_idle else count_front_due(session, FRONT)
         if dead:
             log.warning("leases ran out: %d previews given up, their uploads are dead", dead)
         for lane in idle_lanes if owed else ():

@@ -72,27 +72,27 @@ def require_previews_later(session: Session) -> None:
     session.execute(text("SELECT preview_due FROM hangtag_data.review_items LIMIT 0"))
 
 
-def is_front_due(session: Session, length: int) -> bool:
-    """Tell whether an owed preview is among the `length` pictures that operators get next.
+def count_front_due(session: Session, length: int) -> int:
+    """Count the owed previews among the `length` pictures that operators get next.
 
     What is being drawn, or put off, is passed over: where fewer than `length` are drawn and free,
     any that may be drawn counts.
     """
     session.execute(_WALK_THE_INDEX)
-    found: bool = session.execute(
+    owed: int = session.execute(
         text(
             """
-            SELECT EXISTS (SELECT FROM (
+            SELECT count(preview_due) FROM (
                 SELECT preview_due FROM hangtag_data.review_items
                 WHERE status = 'open' AND (claimed_by IS NULL OR lease_until < now())
                     AND (preview_due IS NULL OR preview_due <= now())
                 ORDER BY priority DESC, created_at, id LIMIT :length
-            ) AS front WHERE preview_due IS NOT NULL)
+            ) AS front
             """
         ),
         {"length": length},
     ).scalar_one()
-    return found
+    return owed
 
 
 def claim_previews(

@@ -11,6 +11,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.parts import FOLDING
+
+_WITHOUT_TRIGGER = text(
+    "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in FOLDING.items())
+)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -31,6 +37,8 @@ class Result:
     published: dict[str, dict[str, Any]]
     fashion_score: float
     embedding: str
+    #: Of the upload's first attempt: there can be nothing yet that this replaces.
+    is_first: bool = False
 
 
 def write_results(
@@ -38,13 +46,19 @@ def write_results(
 ) -> None:
     """Write results of uploads whose fence held; what a model wrote before is replaced.
 
-    An operator's tag is never replaced by a model's.
+    An operator's tag is never replaced by a model's. The fence is checked, and with it the uploads'
+    rows are locked, in the same transaction (`mark_finished`).
     """
     if not results:
         return
+    again = [r for r in results if not r.is_first]
     _upsert_predictions(session, results, model_version)
+    _delete_tags(session, again)
     _upsert_tags(session, results, model_version)
-    _upsert_embeddings(session, results, generation)
+    _upsert_embeddings(session, again, generation)
+    # The trigger would look, row by row, for vectors that these cannot have (decision 0013).
+    session.execute(_WITHOUT_TRIGGER)
+    _upsert_embeddings(session, [r for r in results if r.is_first], generation)
     reviewed = [r for r in results if r.reason is not None]
     if reviewed:
         _upsert_review_items(session, reviewed, model_version)
@@ -84,13 +98,11 @@ def _upsert_predictions(session: Session, results: Sequence[Result], version: st
     )
 
 
-def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> None:
-    rows = [(r, attribute, tag) for r in results for attribute, tag in sorted(r.published.items())]
-    parameters = {
-        **_keys([r for r, _, _ in rows]),
-        "attributes": [attribute for _, attribute, _ in rows],
-    }
-    # What an earlier attempt or model published and this one would not, goes.
+def _delete_tags(session: Session, results: Sequence[Result]) -> None:
+    """Delete what an earlier attempt or model published and this one would not."""
+    if not results:
+        return
+    rows = [(r, attribute) for r in results for attribute in r.published]
     session.execute(
         text(
             """
@@ -103,8 +115,16 @@ def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> N
                     AND r.attribute = t.attribute)
             """
         ),
-        {**parameters, "all_ids": [str(r.upload_id) for r in results]},
+        {
+            **_keys([r for r, _ in rows]),
+            "attributes": [attribute for _, attribute in rows],
+            "all_ids": [str(r.upload_id) for r in results],
+        },
     )
+
+
+def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> None:
+    rows = [(r, attribute, tag) for r in results for attribute, tag in sorted(r.published.items())]
     session.execute(
         text(
             """
@@ -122,7 +142,8 @@ def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> N
             """
         ),
         {
-            **parameters,
+            **_keys([r for r, _, _ in rows]),
+            "attributes": [attribute for _, attribute, _ in rows],
             "version": version,
             "labels": [tag["label"] for _, _, tag in rows],
             "confidences": [tag["confidence"] for _, _, tag in rows],
@@ -131,12 +152,14 @@ def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> N
 
 
 def _upsert_embeddings(session: Session, results: Sequence[Result], generation: int) -> None:
+    if not results:
+        return
+
     def published(result: Result, attribute: str) -> str | None:
         tag = result.published.get(attribute)
         return tag["label"] if tag else None
 
-    # Straight to the fresh part, where there is one (decision 0013): the trigger would send them
-    # there, row by row.
+    # Straight to the fresh part, where there is one: the trigger would send them there, row by row.
     session.execute(
         text(
             """

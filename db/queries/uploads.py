@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
 from db.queries.submission import check_submission
+from db.session import ask
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,15 @@ class UploadStatus:
     finished_at: dt.datetime | None
 
 
+_SUBMIT = text(
+    "SELECT id, status, created FROM hangtag.submit_uploads("
+    "CAST(:uris AS text[]), :source, CAST(:external_ids AS text[]), :priority)"
+    " ORDER BY place"
+)
+
+
 def insert_uploads(
-    session: Session,
+    session: Session | Connection,
     uris: Sequence[str],
     source: str,
     external_ids: Sequence[str | None],
@@ -69,11 +77,7 @@ def insert_uploads(
     """
     uris, external_ids = check_submission(uris, source, external_ids, priority)
     rows = session.execute(
-        text(
-            "SELECT id, status, created FROM hangtag.submit_uploads("
-            "CAST(:uris AS text[]), :source, CAST(:external_ids AS text[]), :priority)"
-            " ORDER BY place"
-        ),
+        _SUBMIT,
         {
             "uris": uris,
             "source": source,
@@ -142,15 +146,14 @@ def claim_uploads(
     return [Claim(*row) for row in rows]
 
 
-def is_fresh_due(session: Session) -> bool:
-    """Tell whether an upload of the ingest lane may be claimed now."""
-    session.execute(_WALK_THE_INDEX)
-    due: bool = session.execute(
-        text(
-            "SELECT EXISTS (SELECT FROM hangtag_data.uploads "
-            "WHERE status = 'pending' AND available_at <= now() AND priority >= 0)"
-        )
-    ).scalar_one()
+def is_fresh_due(engine: Engine) -> bool:
+    """Tell whether an upload of the ingest lane may be claimed now, in one round trip."""
+    due: bool = ask(
+        engine,
+        f"{_WALK_THE_INDEX}; "  # noqa: S608 (constants)
+        "SELECT EXISTS (SELECT FROM hangtag_data.uploads "
+        "WHERE status = 'pending' AND available_at <= now() AND priority >= 0)",
+    )
     return due
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,8 @@ from db.queries.uploads import Claim, insert_uploads
 from db.session import transaction
 from errors import TransientError
 from models.pictures import decode, read_bytes
-from models.predictor import Predictor
-from models.transforms import to_pixels
+from models.predictor import Prediction, Predictor
+from models.transforms import Pixels, to_pixels
 from tests.conftest import SAMPLES, run_sql
 from tests.integration.drawings import drawer, drawn, review, unsure, worker_engine
 from worker import pipeline as module
@@ -107,10 +107,32 @@ def test_what_comes_during_a_batch_of_the_back_catalogue_is_published_before_it(
     assert found["fresh"][1] < found["old"][0]  # type: ignore[operator]
 
 
+def test_what_comes_while_the_network_computes_is_published_before_the_batch(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline, batches = noting(engine, settings, predictor)
+    submit("old", 20, -1)
+    predict, calls = Predictor.predict, []
+
+    def predict_slowly(self: Predictor, pixels: Sequence[Pixels]) -> list[Prediction]:
+        calls.append(len(pixels))
+        if len(calls) == 1:
+            submit("fresh", 1, 0)
+        return predict(self, pixels)
+
+    monkeypatch.setattr(Predictor, "predict", predict_slowly)
+    assert pipeline.run_batch(backfill=True).written == 20
+    assert (calls, batches) == ([20, 1], [1, 20])
+
+
 def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
 ) -> None:
-    """Else its lease would run out: one batch may pass for every eight pictures."""
+    """Else its lease would run out: one may pass for every eight pictures, one after the network."""
     small = settings.model_copy(update={"batch_size": 16})
     pipeline, batches = noting(engine, small, predictor)
     submit("old", 16, -1)
@@ -125,7 +147,7 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
 
     pipeline._claim = claim_and_flood  # type: ignore[method-assign]
     assert pipeline.run_batch(backfill=True).written == 16
-    assert batches == [5, 5, 16]
+    assert batches == [5, 5, 5, 16]
 
 
 def test_slow_pictures_that_pass_do_not_use_up_the_lease_of_a_batch(
@@ -225,6 +247,18 @@ def test_half_of_a_short_line_is_left_to_the_next_who_is_called(
     assert claimed == [4, 4, 2, 1]
     assert calls == [1, 2, 3, 3]
     assert called == [False] * 3
+
+
+def test_longer_batches_are_even(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
+) -> None:
+    """The network is not set up anew for each number of pictures."""
+    pipeline = Pipeline(engine, settings, "test", lambda _: predictor, call_others=lambda _: None)
+    submit("fresh", 77, 0)
+    claimed = []
+    while batch := pipeline.run_batch(backfill=False).claimed:
+        claimed.append(batch)
+    assert claimed == [32, 16, 15, 7, 4, 2, 1]
 
 
 def test_nobody_is_called_to_rows_that_somebody_locks(

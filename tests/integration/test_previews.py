@@ -98,6 +98,17 @@ def test_the_front_is_drawn_and_no_more(
     assert [alone.draw_front() for _ in range(2)] == [1, 0]
 
 
+def test_a_slice_of_the_front_holds_nothing_else(
+    review: Callable[..., list[str]], drawer: Drawer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest would keep uploads waiting, each time that one comes to the front."""
+    monkeypatch.setattr(previews, "FRONT", 2)
+    review(*(f"{number}.jpg" for number in range(5)))
+    assert drawer.draw_front() == 2
+    review("urgent.jpg", priority=5)
+    assert drawer.draw_front() == 1
+
+
 def test_what_is_put_off_at_the_front_leaves_nobody_without_a_picture(
     settings: WorkerSettings, review: Callable[..., list[str]], drawer: Drawer
 ) -> None:
