@@ -31,7 +31,7 @@ from benchmarks.stock import add_stock
 from worker.stages import STAGES
 
 #: Pictures a turn, and how many different ones are made.
-COUNTS = {"1080": 1800, "12mp": 320, "webp": 320, "png": 200}
+COUNTS = {"1080": 3600, "12mp": 320, "webp": 320, "png": 200}
 MADE = {"1080": 512, "12mp": 72, "webp": 72, "png": 72}
 BACKLOGS = (10, 1_000, 100_000)
 

@@ -53,9 +53,11 @@ log = logging.getLogger(__name__)
 #: How much of the lease may be over before no further picture is begun: what has begun needs the
 #: rest.
 _LOADING_SHARE = 1 / 3
-#: Pictures that are predicted together; fewer would have to fetch the network's weights from memory
-#: more often. And those that are loaded before it is looked for fresh uploads.
-_PREDICTED, _LOADED = 32, 8
+#: Pictures that are loaded and predicted together; fewer would have to fetch the network's weights
+#: from memory more often.
+_PREDICTED = 32
+#: Of the back catalogue so many are loaded before it is looked for fresh uploads.
+_LOADED = 12
 #: Longer batches are of a multiple: for each other number the network is set up anew, which takes
 #: as long as two pictures.
 _EVEN = 16
@@ -145,10 +147,12 @@ class Pipeline:
     def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes) -> None:
         """Load and predict some uploads; add what became of each."""
         outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
-        for first in range(0, len(claims), _LOADED):
-            some = claims[first : first + _LOADED]
+        is_old = not claims[0].fresh  # a batch is of one lane
+        step = _LOADED if is_old else len(claims)
+        for first in range(0, len(claims), step):
+            some = claims[first : first + step]
             outcomes += with_claims(some, self._threads.map(partial(self._load, model), some))
-            if not claims[0].fresh:  # a batch is of one lane
+            if is_old:
                 self._let_fresh_pass()
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:
@@ -157,7 +161,7 @@ class Pipeline:
             log.exception("prediction failed for %d pictures", len(loaded))
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
-        if not claims[0].fresh:
+        if is_old:
             self._let_fresh_pass()
         for one, result in zip(loaded, predicted, strict=True):
             if isinstance(result, Result):

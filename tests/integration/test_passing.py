@@ -132,7 +132,7 @@ def test_what_comes_while_the_network_computes_is_published_before_the_batch(
 def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
 ) -> None:
-    """Else its lease would run out: one may pass for every eight pictures, one after the network."""
+    """Else its lease would run out: for every few pictures one may pass, one after the network."""
     small = settings.model_copy(update={"batch_size": 16})
     pipeline, batches = noting(engine, small, predictor)
     submit("old", 16, -1)
