@@ -26,8 +26,8 @@ from db.session import make_engine, transaction
 from errors import HangtagError
 from worker.indexing import index_generation, make_indexing_engine
 from worker.janitor import STEP_ROWS
-from worker.pipeline import vector_text
 from worker.setup import migrate
+from worker.vectors import vector_text
 
 #: As a server with 8 GB would be set up; the index is built in memory.
 SETTINGS = ("shared_buffers=2GB", "maintenance_work_mem=2GB", "max_wal_size=8GB")

@@ -18,7 +18,7 @@ from errors import HangtagError
 from models.pictures import decode, read_bytes
 from models.predictor import Predictor
 from models.transforms import to_pixels
-from worker.pipeline import vector_text
+from worker.vectors import vector_text
 
 SEED = 5
 CHUNK = 500

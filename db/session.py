@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -116,10 +124,17 @@ def ask(engine: Engine, statement: str) -> Any:
 
     Straight from the driver, for what is asked many times a second: SQLAlchemy's ways to a result
     take longer than the database. Several statements in one string are one transaction and one
-    round trip. Raises TransientError where the database does not answer.
+    round trip. Errors are those of `transaction`.
     """
+    driver = engine.dialect.loaded_dbapi
     with _translating():
-        link = engine.raw_connection()
+        try:
+            return _ask(engine.raw_connection(), statement)
+        except driver.Error as error:
+            raise DBAPIError.instance(statement, None, error, driver.Error) from error
+
+
+def _ask(link: PoolProxiedConnection, statement: str) -> Any:
     try:
         own: Any = link.dbapi_connection
         autocommit, own.autocommit = own.autocommit, True
@@ -128,11 +143,9 @@ def ask(engine: Engine, statement: str) -> Any:
             (value,) = cursor.fetchone()
         own.autocommit = autocommit
         return value
-    except engine.dialect.loaded_dbapi.Error as error:
-        link.invalidate(error)
-        raise TransientError(
-            f"the database does not answer: {error}", "database_unavailable"
-        ) from error
+    except BaseException:  # nobody may get it back as it is
+        link.invalidate()
+        raise
     finally:
         link.close()
 

@@ -25,9 +25,9 @@ from errors import TransientError
 from models.pictures import decode
 from models.predictor import Predictor
 from models.transforms import Pixels, to_pixels
-from worker.pipeline import vector_text
 from worker.settings import WorkerSettings
 from worker.storage import PictureStore
+from worker.vectors import vector_text
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, replace
 from functools import partial
+from typing import TypeVar
 
-import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -43,26 +44,24 @@ from worker.outcomes import (
     with_claims,
 )
 from worker.patience import PatientThreads
-from worker.routing import REVIEW, route
+from worker.routing import REVIEW, to_result
 from worker.settings import WorkerSettings
 from worker.stages import StageTimes
 from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
+Written = TypeVar("Written")
 
 #: How much of the lease may be over before no further picture is begun: what has begun needs the
 #: rest.
 _LOADING_SHARE = 1 / 3
-#: Pictures that are loaded and predicted together; fewer would have to fetch the network's weights
-#: from memory more often.
-_PREDICTED = 32
-#: Of the back catalogue so many are loaded before it is looked for fresh uploads.
-_LOADED = 12
-#: Longer batches are of a multiple: for each other number the network is set up anew, which takes
-#: as long as two pictures.
-_EVEN = 16
-#: It is looked for them no more often.
+#: Pictures that are loaded and predicted together: fewer would fetch the weights anew more often.
+#: While so many of the back catalogue are loaded it is looked once for fresh uploads, ...
+_PREDICTED, _LOADED = 32, 8
+#: ... and no more often than this.
 _LOOK_SECONDS = 0.015
+#: Longer batches are of a multiple: for another number the network is set up anew.
+_EVEN = 16
 
 
 class Pipeline:
@@ -99,14 +98,15 @@ class Pipeline:
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
-        self._threads = PatientThreads(
-            settings.decode_threads, min(settings.picture_seconds, settings.lease_seconds / 2)
-        )
+        seconds = min(settings.picture_seconds, settings.lease_seconds / 2)
+        self._threads = PatientThreads(settings.decode_threads, seconds)
+        #: Of fresh uploads that pass, while the others rest.
+        self._passing_threads = PatientThreads(settings.decode_threads, seconds)
 
     @property
     def stuck(self) -> int:
         """How many pictures this process could not get rid of; it should end soon."""
-        return self._threads.stuck
+        return self._threads.stuck + self._passing_threads.stuck
 
     def run_batch(self, backfill: bool) -> BatchReport:
         """Take one batch the whole way; hand back at once what it has no time to begin.
@@ -146,14 +146,13 @@ class Pipeline:
 
     def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes) -> None:
         """Load and predict some uploads; add what became of each."""
-        outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
+        is_passing = self._outer_began < math.inf
         is_old = not claims[0].fresh  # a batch is of one lane
-        step = _LOADED if is_old else len(claims)
-        for first in range(0, len(claims), step):
-            some = claims[first : first + step]
-            outcomes += with_claims(some, self._threads.map(partial(self._load, model), some))
-            if is_old:
-                self._let_fresh_pass()
+        threads = self._passing_threads if is_passing else self._threads
+        look = self._is_fresh_waiting if is_old else None
+        load = partial(self._load, model)
+        done = threads.map(load, claims, _LOADED, look, self._let_fresh_pass)
+        outcomes = with_claims(claims, done)
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:
             predicted = self._predict(model, loaded)
@@ -161,7 +160,7 @@ class Pipeline:
             log.exception("prediction failed for %d pictures", len(loaded))
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
-        if is_old:
+        if is_old and self._is_fresh_waiting():
             self._let_fresh_pass()
         for one, result in zip(loaded, predicted, strict=True):
             if isinstance(result, Result):
@@ -171,29 +170,41 @@ class Pipeline:
         found.failed += [o for o in outcomes if isinstance(o, Failed)]
         found.unbegun += [o.claim for o in outcomes if isinstance(o, Unbegun)]
 
+    def _is_fresh_waiting(self) -> bool:
+        """Tell whether fresh uploads are to pass now."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
+            return False
+        with self._losing_nothing():
+            return is_fresh_due(self._engine)
+        return False
+
     def _let_fresh_pass(self) -> None:
         """Take one batch of fresh uploads the whole way, in the middle of another.
 
         One at most each time, and what it has no time to begin within the third of the lease that
         the batch under way has goes back: however many come, that one ends within its lease.
         """
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
-            return
-        self._looked = time.monotonic()
-        if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
-            return
         began, times = self._began, self.times
         self._outer_began = began
         try:
-            if is_fresh_due(self._engine):
+            with self._losing_nothing():
                 self.run_batch(backfill=False)
-        except MemoryError:  # ends the process
-            raise
-        except Exception as error:  # whatever it was, the batch under way loses nothing by it
-            log.error("fresh uploads wait for the end of a batch: %s", error)
         finally:
             self._began, self.times = began, times
             self._outer_began = math.inf
+
+    @contextmanager
+    def _losing_nothing(self) -> Iterator[None]:
+        """Let what fails for fresh uploads' sake cost the batch under way nothing."""
+        try:
+            yield
+        except MemoryError:  # ends the process
+            raise
+        except Exception as error:
+            log.error("fresh uploads wait for the end of a batch: %s", error)
 
     def load_active(self) -> None:
         """Load the active model version where it is not the one that is loaded.
@@ -257,9 +268,13 @@ class Pipeline:
     def _hand_back(self, claims: Sequence[Claim]) -> int:
         if not claims:
             return 0
-        try:
+
+        def hand_back() -> int:
             with transaction(self._engine) as session:
                 return return_claims(session, claims)
+
+        try:
+            return _once_more(hand_back)
         except TransientError as error:  # their neighbours' work is done and wants to be written
             log.error("%d uploads wait for their lease to run out: %s", len(claims), error)
             return 0
@@ -296,33 +311,9 @@ class Pipeline:
 
     def _result(self, model: Model, one: Loaded, prediction: Prediction) -> Result | Failed[Claim]:
         try:
-            return self._route(model, one, prediction)
+            return to_result(one.claim, prediction, model.predictor.card)
         except Exception as error:  # numbers that are none concern this picture alone
             return Failed(one.claim, error)
-
-    def _route(self, model: Model, one: Loaded, prediction: Prediction) -> Result:
-        prediction.require_finite()
-        card = model.predictor.card
-        way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
-        tags = {
-            attribute: {"label": label, "confidence": round(confidence, 4)}
-            for attribute, (label, confidence) in prediction.tags.items()
-        }
-        label, confidence = prediction.tags["article_type"]
-        return Result(
-            upload_id=one.claim.id,
-            item=0,
-            article_type=label,
-            confidence=confidence,
-            decision=way.decision,
-            reason=way.reason,
-            top5=[[name, round(value, 4)] for name, value in prediction.top5],
-            tags=tags,
-            published={a: tags[a] for a in way.published},
-            fashion_score=prediction.fashion_score,
-            embedding=vector_text(prediction.embedding),
-            is_first=one.claim.attempt == 1,
-        )
 
     def _write(
         self,
@@ -332,7 +323,7 @@ class Pipeline:
     ) -> BatchReport:
         """Write all outcomes; one that cannot be written costs the others nothing."""
         try:
-            return self._write_together(model, done, failed)
+            return _once_more(lambda: self._write_together(model, done, failed))
         except (UsageError, DBAPIError, MemoryError) as error:
             if not done:
                 raise
@@ -384,29 +375,22 @@ class Pipeline:
         )
 
 
+def _once_more(write: Callable[[], Written]) -> Written:
+    """Write, and again where the connection was lost since the claim: the work is done by now.
+
+    Nothing is written twice: the fence holds for one of them.
+    """
+    try:
+        return write()
+    except TransientError as error:
+        if error.code != "database_unavailable":
+            raise
+        log.warning("%s; once more, on a new connection", error)
+        return write()
+
+
 def _require_active(session: Session) -> ModelVersion:
     active = get_active_model(session)
     if active is None:
         raise TransientError("no model version is active; run `hangtag migrate`")
     return active
-
-
-class _Halves(dict[int, str]):
-    """The text of each half-precision number (by its bits) that was asked for.
-
-    A vector's column keeps no more of a number, and there are 65,536 of them: to look a number up
-    takes a fifth of the time of writing it.
-    """
-
-    def __missing__(self, bits: int) -> str:
-        value = np.array(bits, np.uint16).view(np.float16)
-        return self.setdefault(bits, f"{float(value):.5g}")  # enough digits to tell them apart
-
-
-_HALVES = _Halves()
-
-
-def vector_text(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
-    """Return pgvector's text form of a vector (256,), in half precision."""
-    bits = vector.astype(np.float16).view(np.uint16).tolist()
-    return f"[{','.join(map(_HALVES.__getitem__, bits))}]"

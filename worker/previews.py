@@ -124,8 +124,8 @@ class Drawer:
         self._end = max(self._end, time.monotonic() + LEAST_SECONDS)
         outcomes: list[Drawn | Failed[PreviewClaim] | Unbegun[PreviewClaim]] = []
         for first in range(0, len(claims), _AT_ONCE):
-            if first and not only_front and self._is_fresh_due():
-                self._end = 0.0  # the rest goes back
+            if first and not only_front and self._end and self._is_fresh_due():
+                self._end = 0.0  # the rest goes back, and nobody is asked again
             some = claims[first : first + _AT_ONCE]
             outcomes += with_claims(some, self._threads.map(self._draw_one, some))
         self._write(outcomes, started)

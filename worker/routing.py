@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.card import NEVER
+from db.queries.results import Result
+from db.queries.uploads import Claim
+from models.card import NEVER, Card
 from models.labels import DERIVED_ATTRIBUTES
 from models.predictor import Prediction
+from worker.vectors import vector_text
 
 ACCEPT = "accept"
 REVIEW = "review"
@@ -46,3 +49,28 @@ def route(
         sure.update(DERIVED_ATTRIBUTES)
     published = tuple(a for a in prediction.tags if a in sure)
     return Route(ACCEPT if accepted else REVIEW, None if accepted else BELOW_THRESHOLD, published)
+
+
+def to_result(claim: Claim, prediction: Prediction, card: Card) -> Result:
+    """Return what is written for an upload. Raises TransientError where numbers are none."""
+    prediction.require_finite()
+    way = route(prediction, card.thresholds_for(prediction.domain), card.fashion["threshold"])
+    tags = {
+        attribute: {"label": label, "confidence": round(confidence, 4)}
+        for attribute, (label, confidence) in prediction.tags.items()
+    }
+    label, confidence = prediction.tags["article_type"]
+    return Result(
+        upload_id=claim.id,
+        item=0,
+        article_type=label,
+        confidence=confidence,
+        decision=way.decision,
+        reason=way.reason,
+        top5=[[name, round(value, 4)] for name, value in prediction.top5],
+        tags=tags,
+        published={a: tags[a] for a in way.published},
+        fashion_score=prediction.fashion_score,
+        embedding=vector_text(prediction.embedding),
+        is_first=claim.attempt == 1,
+    )

@@ -36,7 +36,7 @@ class PictureStore:
         self.folder = folder.absolute()
         named = [os.path.abspath(root) for root in (folder, *roots)]  # noqa: PTH100 (as `startswith` needs it)
         #: Where files may lie, and how the ways there may be named; each ends with a slash.
-        self._roots = tuple(os.path.join(os.path.realpath(root), "") for root in named)  # noqa: PTH118
+        self._roots = tuple(os.path.join(os.path.realpath(r), "") for r in (folder, *roots))  # noqa: PTH118
         self._names = (*self._roots, *(os.path.join(root, "") for root in named))  # noqa: PTH118
         self._max_bytes = max_bytes
 
@@ -116,7 +116,7 @@ class PictureStore:
             return None
         try:
             descriptor = open_regular(path, os.O_NOFOLLOW)
-        except PermanentError:  # why not, where it is one of ours at all, is said later
+        except (PermanentError, OSError):  # why not, if it is one of ours at all, is said later
             return None
         try:
             opened = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 (half the time)

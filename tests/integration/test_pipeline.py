@@ -290,8 +290,8 @@ def test_a_result_that_the_database_refuses_costs_its_neighbours_nothing(
     engine: Engine, settings: WorkerSettings, predictor: Predictor
 ) -> None:
     class OddPipeline(Pipeline):
-        def _route(self, model, one, prediction):  # type: ignore[no-untyped-def]
-            result = super()._route(model, one, prediction)
+        def _result(self, model, one, prediction):  # type: ignore[no-untyped-def]
+            result = super()._result(model, one, prediction)
             if one.claim.id == rows[1].id:
                 return replace(result, embedding="[1,2,3]")
             return result

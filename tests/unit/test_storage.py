@@ -295,6 +295,19 @@ def test_a_store_behind_a_link_works(tmp_path: Path, picture: Path) -> None:
     assert store.read(store.put(picture).uri) == picture.read_bytes()
 
 
+def test_a_root_that_is_named_by_dots_behind_a_link_is_the_one_that_the_system_means(
+    tmp_path: Path,
+) -> None:
+    for place in ("there/below", "there/pictures", "pictures"):
+        (tmp_path / place).mkdir(parents=True)
+    for folder in ("there/pictures", "pictures"):
+        (tmp_path / folder / "a.jpg").write_bytes(folder.encode())
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "below")
+    store = PictureStore(tmp_path / "store", roots=[tmp_path / "link" / ".." / "pictures"])
+    assert store.read((tmp_path / "there" / "pictures" / "a.jpg").as_uri()) == b"there/pictures"
+    assert code_of(store, (tmp_path / "pictures" / "a.jpg").as_uri()) == "forbidden_uri"
+
+
 def test_a_further_root_is_read_only_where_it_was_allowed(folder: Path, outside: Path) -> None:
     assert code_of(PictureStore(folder), outside.as_uri()) == "forbidden_uri"
     assert PictureStore(folder, roots=[outside.parent]).read(outside.as_uri()) == b"secret"

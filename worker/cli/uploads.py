@@ -35,10 +35,10 @@ from worker.app import make_app
 from worker.bell import ring
 from worker.cli.output import note, print_json, progress_bar
 from worker.client import BACKFILL_PRIORITY, Client
-from worker.pipeline import vector_text
 from worker.settings import load_settings
 from worker.setup import missing_weights
 from worker.storage import is_folder, list_pictures
+from worker.vectors import vector_text
 
 #: Files are copied, handed in and reported this many at a time.
 CHUNK = 500
