@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 from functools import partial
 from typing import TypeVar
@@ -56,9 +55,9 @@ Written = TypeVar("Written")
 #: rest.
 _LOADING_SHARE = 1 / 3
 #: Pictures that are loaded and predicted together: fewer would fetch the weights anew more often.
-#: While so many of the back catalogue are loaded it is looked once for fresh uploads, ...
+#: Of the back catalogue so many are loaded before it is looked for fresh uploads, ...
 _PREDICTED, _LOADED = 32, 8
-#: ... and no more often than this.
+#: ... and it is looked no more often than this.
 _LOOK_SECONDS = 0.015
 #: Longer batches are of a multiple: for another number the network is set up anew.
 _EVEN = 16
@@ -98,15 +97,14 @@ class Pipeline:
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
-        seconds = min(settings.picture_seconds, settings.lease_seconds / 2)
-        self._threads = PatientThreads(settings.decode_threads, seconds)
-        #: Of fresh uploads that pass, while the others rest.
-        self._passing_threads = PatientThreads(settings.decode_threads, seconds)
+        self._threads = PatientThreads(
+            settings.decode_threads, min(settings.picture_seconds, settings.lease_seconds / 2)
+        )
 
     @property
     def stuck(self) -> int:
         """How many pictures this process could not get rid of; it should end soon."""
-        return self._threads.stuck + self._passing_threads.stuck
+        return self._threads.stuck
 
     def run_batch(self, backfill: bool) -> BatchReport:
         """Take one batch the whole way; hand back at once what it has no time to begin.
@@ -146,13 +144,14 @@ class Pipeline:
 
     def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes) -> None:
         """Load and predict some uploads; add what became of each."""
-        is_passing = self._outer_began < math.inf
+        outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
         is_old = not claims[0].fresh  # a batch is of one lane
-        threads = self._passing_threads if is_passing else self._threads
-        look = self._is_fresh_waiting if is_old else None
-        load = partial(self._load, model)
-        done = threads.map(load, claims, _LOADED, look, self._let_fresh_pass)
-        outcomes = with_claims(claims, done)
+        step = _LOADED if is_old else len(claims)
+        for first in range(0, len(claims), step):
+            some = claims[first : first + step]
+            outcomes += with_claims(some, self._threads.map(partial(self._load, model), some))
+            if is_old:
+                self._let_fresh_pass()
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:
             predicted = self._predict(model, loaded)
@@ -160,7 +159,7 @@ class Pipeline:
             log.exception("prediction failed for %d pictures", len(loaded))
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
-        if is_old and self._is_fresh_waiting():
+        if is_old:
             self._let_fresh_pass()
         for one, result in zip(loaded, predicted, strict=True):
             if isinstance(result, Result):
@@ -170,41 +169,29 @@ class Pipeline:
         found.failed += [o for o in outcomes if isinstance(o, Failed)]
         found.unbegun += [o.claim for o in outcomes if isinstance(o, Unbegun)]
 
-    def _is_fresh_waiting(self) -> bool:
-        """Tell whether fresh uploads are to pass now."""
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
-            return False
-        self._looked = time.monotonic()
-        if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
-            return False
-        with self._losing_nothing():
-            return is_fresh_due(self._engine)
-        return False
-
     def _let_fresh_pass(self) -> None:
         """Take one batch of fresh uploads the whole way, in the middle of another.
 
         One at most each time, and what it has no time to begin within the third of the lease that
         the batch under way has goes back: however many come, that one ends within its lease.
         """
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
+            return
         began, times = self._began, self.times
         self._outer_began = began
         try:
-            with self._losing_nothing():
+            if is_fresh_due(self._engine):
                 self.run_batch(backfill=False)
+        except MemoryError:  # ends the process
+            raise
+        except Exception as error:  # whatever it was, the batch under way loses nothing by it
+            log.error("fresh uploads wait for the end of a batch: %s", error)
         finally:
             self._began, self.times = began, times
             self._outer_began = math.inf
-
-    @contextmanager
-    def _losing_nothing(self) -> Iterator[None]:
-        """Let what fails for fresh uploads' sake cost the batch under way nothing."""
-        try:
-            yield
-        except MemoryError:  # ends the process
-            raise
-        except Exception as error:
-            log.error("fresh uploads wait for the end of a batch: %s", error)
 
     def load_active(self) -> None:
         """Load the active model version where it is not the one that is loaded.

@@ -56,50 +56,6 @@ def test_what_hangs_is_given_up_and_what_waited_behind_it_is_done(hold: threadin
 
 
 @pytest.mark.timeout(30)
-def test_what_comes_first_has_the_threads_for_itself() -> None:
-    """Nothing is under way while it lasts, some has been done before, and the rest after it."""
-    threads = PatientThreads(2, 10)
-    under_way: set[int] = set()
-    done: list[int] = []
-    seen: list[tuple[set[int], int]] = []
-
-    def work(number: int) -> int:
-        under_way.add(number)
-        time.sleep(0.005)
-        under_way.discard(number)
-        done.append(number)
-        return number
-
-    def rest() -> None:
-        before = len(done)
-        time.sleep(0.05)
-        seen.append((set(under_way), len(done) - before))
-
-    looks = iter([False, True, False])
-    found = threads.map(work, range(20), 5, lambda: next(looks), rest)
-    assert found == list(range(20))
-    assert seen == [(set(), 0)]
-    assert next(looks, "none is left") == "none is left"
-
-
-@pytest.mark.timeout(30)
-def test_what_hangs_keeps_what_comes_first_waiting_no_longer_than_others(
-    hold: threading.Event,
-) -> None:
-    threads, rested = PatientThreads(2, 0.2), []
-
-    def work(number: int) -> int:
-        if number == 3:
-            hold.wait(20)
-        return number
-
-    found = threads.map(work, range(8), 2, lambda: not rested, lambda: rested.append(time.time()))
-    assert [one for one in found if not isinstance(one, TimeoutError)] == [0, 1, 2, 4, 5, 6, 7]
-    assert (threads.stuck, len(rested)) == (1, 1)
-    hold.set()
-
-
-@pytest.mark.timeout(30)
 def test_one_that_hangs_with_the_turn_costs_the_others_nothing(hold: threading.Event) -> None:
     """Three wait behind it with their threads, two have none yet."""
     threads = PatientThreads(4, 0.3)
