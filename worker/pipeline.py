@@ -59,7 +59,7 @@ _LOADING_SHARE = 1 / 3
 _PREDICTED, _LOADED = 32, 8
 #: ... and it is looked no more often than this.
 _LOOK_SECONDS = 0.015
-#: Longer batches are of a multiple: for another number the network is set up anew.
+#: Halves that are longer are of a multiple: for another number the network is set up anew.
 _EVEN = 16
 
 
@@ -249,7 +249,8 @@ class Pipeline:
         due = count_due(session, at_most=2 * most)
         waiting = due["ingest"] or (due["backfill"] if backfill else 0)
         size = max(1, min(most, (waiting + 1) // 2))
-        size -= size % _EVEN if size > _EVEN else 0
+        if _EVEN < size < most:
+            size -= size % _EVEN
         return size, waiting > size
 
     def _hand_back(self, claims: Sequence[Claim]) -> int:
