@@ -77,8 +77,9 @@ DIFFERING = """
              FROM hangtag_data.review_items AS r WHERE r.upload_id = u.id) AS review,
             (SELECT jsonb_object_agg(t.attribute, t.label) FROM hangtag_data.tags AS t
              WHERE t.upload_id = u.id) AS tags,
-            (SELECT e.embedding FROM hangtag_data.embeddings AS e
-             WHERE e.upload_id = u.id) AS embedding
+            -- None where there are several, which is as wrong as none.
+            (SELECT CASE WHEN count(*) = 1 THEN (array_agg(e.embedding))[1] END
+             FROM hangtag_data.embeddings AS e WHERE e.upload_id = u.id) AS embedding
         FROM hangtag_data.uploads AS u WHERE u.status IN ('tagged', 'review')
     )
     SELECT a.external_id FROM results AS a JOIN results AS b ON b.uri = a.uri
