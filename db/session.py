@@ -38,7 +38,7 @@ def make_engine(
 
     With `role` every connection takes on that role, for servers where one login serves all
     (the embedded one). `limits` are settings of each connection, e.g. {"lock_timeout": "5s"}.
-    With `autocommit` its connections are as `connection` lends them from the first.
+    With `autocommit` each statement is a transaction of its own (`connection`).
     Raises UsageError on a malformed URL.
     """
     try:
@@ -87,7 +87,7 @@ def _ask_after_a_rest(engine: Engine) -> None:
         record.info["seen"] = time.monotonic()
 
     @event.listens_for(engine, "checkout")
-    def ask(connection: Any, record: Any, _fairy: Any) -> None:
+    def ping(connection: Any, record: Any, _fairy: Any) -> None:
         if time.monotonic() - record.info["seen"] < _TRUSTED_SECONDS:
             return
         try:
@@ -109,13 +109,11 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def connection(engine: Engine) -> Iterator[Connection]:
-    """Borrow a connection on which each statement is a transaction, with `transaction`'s errors.
+    """Borrow a connection of an engine with `autocommit`; errors are those of `transaction`.
 
     That is two round trips less where one statement is all.
     """
     with _translating(), engine.connect() as connection:
-        if not connection.connection.autocommit:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
         yield connection
 
 

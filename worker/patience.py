@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from models.turns import ONE_LARGE, Watch, start_watch
 
@@ -31,39 +34,92 @@ class PatientThreads:
         self, work: Callable[[Item], Outcome], items: Sequence[Item]
     ) -> list[Outcome | TimeoutError]:
         """Do the work on each item; return the outcomes in order, TimeoutError for a late one."""
-        begun: dict[int, Watch] = {}
-
-        def timed(place: int) -> Outcome | TimeoutError:
-            begun[place] = start_watch()
-            return work(items[place])
-
-        futures = [self._pool.submit(timed, place) for place in range(len(items))]
-        while left := [place for place, future in enumerate(futures) if not future.done()]:
-            taken = {place: begun[place].seconds() for place in left if place in begun}
-            late = {place for place, seconds in taken.items() if seconds > self._seconds}
+        if not items:
+            return []
+        round_ = _Round(work, items)
+        for _ in range(min(self._size, len(items))):
+            self._pool.submit(round_.work)
+        while not round_.is_over.is_set():
+            watches = round_.under_way.copy()
+            taken = {place: watch.seconds() for place, watch in watches.items()}
+            late = [place for place, seconds in taken.items() if seconds > self._seconds]
             if late:
-                self._give_up({place: begun[place] for place in late}, futures, timed)
+                self._give_up([(place, watches[place]) for place in late], round_)
                 continue
             # What begins meanwhile is not late before the first of those that are under way.
             rest = self._seconds - max(taken.values(), default=0.0)
-            wait([futures[place] for place in left], max(rest, _GLANCE_SECONDS))
-        return [future.result() for future in futures]
+            round_.is_over.wait(max(rest, _GLANCE_SECONDS))
+        return round_.result()
 
-    def _give_up(
-        self,
-        late: dict[int, Watch],
-        futures: list[Future[Outcome | TimeoutError]],
-        timed: Callable[[int], Outcome | TimeoutError],
-    ) -> None:
-        """Leave the stuck threads behind; what had not begun is handed to a new pool."""
-        self.stuck += len(late)
-        for watch in late.values():
-            ONE_LARGE.give_up(watch)
-        self._pool.shutdown(wait=False)
+    def _give_up(self, late: Sequence[tuple[int, Watch]], round_: _Round[Item, Outcome]) -> None:
+        """Leave the stuck threads behind; new ones take their places."""
+        stuck = 0
+        for place, watch in late:
+            if round_.settle(place, TimeoutError(f"took longer than {self._seconds:g} s")):
+                ONE_LARGE.give_up(watch)
+                stuck += 1
+        if not stuck:  # they ended just now
+            return
+        self.stuck += stuck
+        self._pool.shutdown(wait=False)  # whose other threads go on until the round is over
         self._pool = ThreadPoolExecutor(self._size, "decode")
-        for place, future in enumerate(futures):
-            if place in late:
-                futures[place] = Future()
-                futures[place].set_result(TimeoutError(f"took longer than {self._seconds:g} s"))
-            elif future.cancel():
-                futures[place] = self._pool.submit(timed, place)
+        for _ in range(stuck):
+            self._pool.submit(round_.work)
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """What came of an item where the work raised."""
+
+    error: BaseException
+
+
+class _Round(Generic[Item, Outcome]):
+    """The items of one `map`. Threads take one after the other.
+
+    To hand each over by itself, with a future and its locks, would cost a small picture a
+    hundredth of its time.
+    """
+
+    def __init__(self, work: Callable[[Item], Outcome], items: Sequence[Item]) -> None:
+        self._work = work
+        self._items = items
+        self._places = itertools.count()
+        self._lock = threading.Lock()
+        self._left = len(items)
+        self._outcomes: dict[int, Outcome | TimeoutError] = {}
+        self._error: BaseException | None = None
+        self.under_way: dict[int, Watch] = {}
+        self.is_over = threading.Event()
+
+    def work(self) -> None:
+        """Do one item after the other, until none is left or this thread was given up."""
+        while (place := next(self._places)) < len(self._items):
+            self.under_way[place] = start_watch()
+            outcome: Outcome | _Raised
+            try:
+                outcome = self._work(self._items[place])
+            except BaseException as error:  # raised where the outcomes are waited for
+                outcome = _Raised(error)
+            if not self.settle(place, outcome):
+                return
+
+    def settle(self, place: int, outcome: Outcome | TimeoutError | _Raised) -> bool:
+        """Note an outcome; false where there was one, which stands."""
+        with self._lock:
+            if self.under_way.pop(place, None) is None:
+                return False
+            if isinstance(outcome, _Raised):
+                self._error = outcome.error
+            else:
+                self._outcomes[place] = outcome
+            self._left -= 1
+            if not self._left:
+                self.is_over.set()
+        return True
+
+    def result(self) -> list[Outcome | TimeoutError]:
+        """Return the outcomes in order, or raise what the work raised."""
+        if self._error is not None:
+            raise self._error
+        return [self._outcomes[place] for place in range(len(self._items))]

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -55,12 +55,25 @@ Written = TypeVar("Written")
 #: rest.
 _LOADING_SHARE = 1 / 3
 #: Pictures that are loaded and predicted together: fewer would fetch the weights anew more often.
-#: Of the back catalogue so many are loaded before it is looked for fresh uploads, ...
-_PREDICTED, _LOADED = 32, 8
-#: ... and it is looked no more often than this.
-_LOOK_SECONDS = 0.015
+_PREDICTED = 32
+#: Of the back catalogue only so many are loaded before it is looked for fresh uploads, no more
+#: often than this, while such have come lately. Each part's end costs the threads a moment.
+_LOADED, _LOOK_SECONDS, _LATELY_SECONDS = 8, 0.015, 60.0
 #: Halves that are longer are of a multiple: for another number the network is set up anew.
 _EVEN = 16
+
+
+@dataclass
+class _Batch:
+    """What a process is at: claims of one lane, the model for them, and where their time goes."""
+
+    claims: Sequence[Claim]
+    model: Model
+    #: When its lease began, or that of the batch in whose middle it is.
+    began: float
+    times: StageTimes
+    #: When it was last looked for fresh uploads.
+    looked: float = field(default=-math.inf)
 
 
 class Pipeline:
@@ -89,11 +102,7 @@ class Pipeline:
         self._worker = worker
         self._load_predictor = load_predictor
         self._model: Model | None = None
-        self._began = self._looked = 0.0
-        #: When the batch began that another is under way in.
-        self._outer_began = math.inf
-        #: Of the batch under way, or the last one.
-        self.times = StageTimes()
+        self._last_fresh = -math.inf
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -115,21 +124,23 @@ class Pipeline:
         Raises TransientError where the database is away; what was claimed comes back when its
         lease runs out.
         """
+        return self._run(backfill, math.inf)
+
+    def _run(self, backfill: bool, began_by: float) -> BatchReport:
+        """Take one batch the whole way; its lease counts as begun by then at the latest."""
         started = time.perf_counter()
-        times = self.times = StageTimes()
-        claims = self._claim(backfill)
-        if not claims:
+        batch = self._claim(backfill, began_by)
+        if not batch.claims:
             return BatchReport()
-        model = self.loaded
-        times.add("queue", sum(claim.waited for claim in claims))
+        batch.times.add("queue", sum(claim.waited for claim in batch.claims))
         found = Outcomes()
-        for first in range(0, len(claims), _PREDICTED):
-            self._work(model, claims[first : first + _PREDICTED], found)
+        for first in range(0, len(batch.claims), _PREDICTED):
+            self._work(batch, batch.claims[first : first + _PREDICTED], found)
         handed_back = self._hand_back(found.unbegun)
-        with times.measure("write"):
-            written = self._write(model, found.done, found.failed)
-        report = replace(written, claimed=len(claims), handed_back=handed_back)
-        self._note(report.claimed, times)
+        with batch.times.measure("write"):
+            written = self._write(batch.model, found.done, found.failed)
+        report = replace(written, claimed=len(batch.claims), handed_back=handed_back)
+        self._note(report.claimed, batch.times)
         log.info(
             "batch: %d claimed, %d written, %d failed, %d superseded, %d handed back, %.0f ms (%s)",
             report.claimed,
@@ -138,29 +149,30 @@ class Pipeline:
             report.superseded,
             report.handed_back,
             1000 * (time.perf_counter() - started),
-            times,
+            batch.times,
         )
         return report
 
-    def _work(self, model: Model, claims: Sequence[Claim], found: Outcomes) -> None:
+    def _work(self, batch: _Batch, claims: Sequence[Claim], found: Outcomes) -> None:
         """Load and predict some uploads; add what became of each."""
         outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
         is_old = not claims[0].fresh  # a batch is of one lane
-        step = _LOADED if is_old else len(claims)
+        is_watchful = is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS
+        step = _LOADED if is_watchful else len(claims)
         for first in range(0, len(claims), step):
             some = claims[first : first + step]
-            outcomes += with_claims(some, self._threads.map(partial(self._load, model), some))
+            outcomes += with_claims(some, self._threads.map(partial(self._load, batch), some))
             if is_old:
-                self._let_fresh_pass()
+                self._let_fresh_pass(batch)
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:
-            predicted = self._predict(model, loaded)
+            predicted = self._predict(batch, loaded)
         except Exception as error:  # the network itself failed: each upload is tried again, alone
             log.exception("prediction failed for %d pictures", len(loaded))
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
         if is_old:
-            self._let_fresh_pass()
+            self._let_fresh_pass(batch)
         for one, result in zip(loaded, predicted, strict=True):
             if isinstance(result, Result):
                 found.done.append((one.claim, result))
@@ -169,29 +181,24 @@ class Pipeline:
         found.failed += [o for o in outcomes if isinstance(o, Failed)]
         found.unbegun += [o.claim for o in outcomes if isinstance(o, Unbegun)]
 
-    def _let_fresh_pass(self) -> None:
+    def _let_fresh_pass(self, batch: _Batch) -> None:
         """Take one batch of fresh uploads the whole way, in the middle of another.
 
         One at most each time, and what it has no time to begin within the third of the lease that
         the batch under way has goes back: however many come, that one ends within its lease.
         """
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+        if time.monotonic() - batch.looked < _LOOK_SECONDS:
             return
-        self._looked = time.monotonic()
-        if self.stuck or self._is_stopping() or self._is_over(_LOADING_SHARE):
+        batch.looked = time.monotonic()
+        if self.stuck or self._is_stopping() or self._is_over(batch):
             return
-        began, times = self._began, self.times
-        self._outer_began = began
         try:
             if is_fresh_due(self._engine):
-                self.run_batch(backfill=False)
+                self._run(False, batch.began)
         except MemoryError:  # ends the process
             raise
         except Exception as error:  # whatever it was, the batch under way loses nothing by it
             log.error("fresh uploads wait for the end of a batch: %s", error)
-        finally:
-            self._began, self.times = began, times
-            self._outer_began = math.inf
 
     def load_active(self) -> None:
         """Load the active model version where it is not the one that is loaded.
@@ -218,12 +225,13 @@ class Pipeline:
     def _is_loaded(self, active: ModelVersion) -> bool:
         return self._model is not None and self._model.predictor.card.version == active.version
 
-    def _claim(self, backfill: bool) -> list[Claim]:
+    def _claim(self, backfill: bool, began_by: float) -> _Batch:
         """Claim a batch with the active model at hand; nothing is claimed while one is loaded."""
+        times = StageTimes()
         while True:
             # The lease counts from the transaction's begin, whatever it then has to wait for.
-            self._began = min(time.monotonic(), self._outer_began)
-            with self.times.measure("claim"), transaction(self._engine) as session:
+            began = min(time.monotonic(), began_by)
+            with times.measure("claim"), transaction(self._engine) as session:
                 require_previews_later(session)
                 is_loaded = self._is_loaded(_require_active(session))
                 if is_loaded:
@@ -234,7 +242,9 @@ class Pipeline:
             if is_loaded:
                 if claims and left and self._call_others:  # what others lock, they are at
                     self._call_others(backfill)
-                return claims
+                if claims and claims[0].fresh:
+                    self._last_fresh = time.monotonic()
+                return _Batch(claims, self.loaded, began, times)
             self.load_active()
 
     def _share(self, session: Session, backfill: bool) -> tuple[int, bool]:
@@ -267,10 +277,10 @@ class Pipeline:
             log.error("%d uploads wait for their lease to run out: %s", len(claims), error)
             return 0
 
-    def _load(self, model: Model, claim: Claim) -> Loaded | Failed[Claim] | Unbegun[Claim]:
-        if self._is_stopping() or self._is_over(_LOADING_SHARE):
+    def _load(self, batch: _Batch, claim: Claim) -> Loaded | Failed[Claim] | Unbegun[Claim]:
+        if self._is_stopping() or self._is_over(batch):
             return Unbegun(claim)
-        card, times = model.predictor.card, self.times
+        card, times = batch.model.predictor.card, batch.times
         try:
             with times.measure("fetch"):
                 data = self._store.read(claim.uri)
@@ -282,8 +292,9 @@ class Pipeline:
         except Exception as error:  # one picture's trouble must not touch its neighbours
             return Failed(claim, kept(error))
 
-    def _is_over(self, share: float) -> bool:
-        return time.monotonic() - self._began > share * self._settings.lease_seconds
+    def _is_over(self, batch: _Batch) -> bool:
+        """Tell whether no further picture may be begun."""
+        return time.monotonic() - batch.began > _LOADING_SHARE * self._settings.lease_seconds
 
     @property
     def loaded(self) -> Model:
@@ -292,10 +303,10 @@ class Pipeline:
             raise TransientError("no model is loaded")
         return self._model
 
-    def _predict(self, model: Model, loaded: Sequence[Loaded]) -> list[Result | Failed[Claim]]:
-        with self.times.measure("predict"):
-            predictions = model.predictor.predict([one.pixels for one in loaded])
-        return [self._result(model, *pair) for pair in zip(loaded, predictions, strict=True)]
+    def _predict(self, batch: _Batch, loaded: Sequence[Loaded]) -> list[Result | Failed[Claim]]:
+        with batch.times.measure("predict"):
+            predictions = batch.model.predictor.predict([one.pixels for one in loaded])
+        return [self._result(batch.model, *pair) for pair in zip(loaded, predictions, strict=True)]
 
     def _result(self, model: Model, one: Loaded, prediction: Prediction) -> Result | Failed[Claim]:
         try:
@@ -344,6 +355,7 @@ class Pipeline:
                 [result for _, result in done if result.upload_id in held],
                 model.predictor.card.version,
                 model.generation,
+                first={claim.id for claim, _ in done if claim.attempt == 1},
             )
             for failure in failed:
                 code, error = describe(failure.error)

@@ -72,5 +72,4 @@ def to_result(claim: Claim, prediction: Prediction, card: Card) -> Result:
         published={a: tags[a] for a in way.published},
         fashion_score=prediction.fashion_score,
         embedding=vector_text(prediction.embedding),
-        is_first=claim.attempt == 1,
     )

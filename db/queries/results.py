@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,28 +37,34 @@ class Result:
     published: dict[str, dict[str, Any]]
     fashion_score: float
     embedding: str
-    #: Of the upload's first attempt: there can be nothing yet that this replaces.
-    is_first: bool = False
 
 
 def write_results(
-    session: Session, results: Sequence[Result], model_version: str, generation: int
+    session: Session,
+    results: Sequence[Result],
+    model_version: str,
+    generation: int,
+    first: Collection[uuid.UUID] = (),
 ) -> None:
     """Write results of uploads whose fence held; what a model wrote before is replaced.
 
+    Of the `first` there is nothing that could be replaced: nobody has tried them before.
     An operator's tag is never replaced by a model's. The fence is checked, and with it the uploads'
     rows are locked, in the same transaction (`mark_finished`).
     """
     if not results:
         return
-    again = [r for r in results if not r.is_first]
+    again = [r for r in results if r.upload_id not in first]
+    new = [r for r in results if r.upload_id in first]
     _upsert_predictions(session, results, model_version)
-    _delete_tags(session, again)
+    if again:
+        _delete_tags(session, again)
+        _upsert_embeddings(session, again, generation)
     _upsert_tags(session, results, model_version)
-    _upsert_embeddings(session, again, generation)
-    # The trigger would look, row by row, for vectors that these cannot have (decision 0013).
-    session.execute(_WITHOUT_TRIGGER)
-    _upsert_embeddings(session, [r for r in results if r.is_first], generation)
+    if new:
+        # The trigger would look, row by row, for vectors that these cannot have (decision 0013).
+        session.execute(_WITHOUT_TRIGGER)
+        _upsert_embeddings(session, new, generation)
     reviewed = [r for r in results if r.reason is not None]
     if reviewed:
         _upsert_review_items(session, reviewed, model_version)
@@ -100,8 +106,6 @@ def _upsert_predictions(session: Session, results: Sequence[Result], version: st
 
 def _delete_tags(session: Session, results: Sequence[Result]) -> None:
     """Delete what an earlier attempt or model published and this one would not."""
-    if not results:
-        return
     rows = [(r, attribute) for r in results for attribute in r.published]
     session.execute(
         text(
@@ -152,9 +156,6 @@ def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> N
 
 
 def _upsert_embeddings(session: Session, results: Sequence[Result], generation: int) -> None:
-    if not results:
-        return
-
     def published(result: Result, attribute: str) -> str | None:
         tag = result.published.get(attribute)
         return tag["label"] if tag else None

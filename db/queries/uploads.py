@@ -94,6 +94,11 @@ _WALK_THE_INDEX = text(
     "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off"
 )
 
+_IS_FRESH_DUE = (
+    f"{_WALK_THE_INDEX.text}; SELECT EXISTS (SELECT FROM hangtag_data.uploads "  # noqa: S608 (ours)
+    "WHERE status = 'pending' AND available_at <= now() AND priority >= 0)"
+)
+
 # A row that was tried before is claimed alone: if it is the one that kills its worker, no
 # neighbour's attempt is spent with it. Fresh rows are claimed without rows of the back catalogue,
 # for which they would wait. The first row in line decides which it is.
@@ -148,12 +153,7 @@ def claim_uploads(
 
 def is_fresh_due(engine: Engine) -> bool:
     """Tell whether an upload of the ingest lane may be claimed now, in one round trip."""
-    due: bool = ask(
-        engine,
-        f"{_WALK_THE_INDEX}; "  # noqa: S608 (constants)
-        "SELECT EXISTS (SELECT FROM hangtag_data.uploads "
-        "WHERE status = 'pending' AND available_at <= now() AND priority >= 0)",
-    )
+    due: bool = ask(engine, _IS_FRESH_DUE)
     return due
 
 

@@ -40,7 +40,7 @@ def test_a_connection_that_was_lost_while_it_rested_is_replaced(
 
 
 def test_a_connection_that_was_lost_in_use_is_an_error_once(settings: WorkerSettings) -> None:
-    own = make_engine(settings.require_url())
+    own = make_engine(settings.require_url(), autocommit=True)
     for question in (lambda: ask(own, "SELECT 1"), lambda: asked(own)):
         assert question() == 1
         cut(settings)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import Engine, text
 
-from db.queries.uploads import Claim, insert_uploads
+from db.queries.uploads import insert_uploads
 from db.session import transaction
 from errors import TransientError
 from models.pictures import decode, read_bytes
@@ -135,19 +135,37 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     """Else its lease would run out: for every few pictures one may pass, one after the network."""
     small = settings.model_copy(update={"batch_size": 16})
     pipeline, batches = noting(engine, small, predictor)
+    submit("warm", 1, 0)
+    assert pipeline.run_batch(backfill=False).written == 1
+    flood(pipeline, small, submit)
+    assert pipeline.run_batch(backfill=True).written == 16
+    assert batches == [1, 5, 5, 5, 16]
+
+
+def test_where_no_fresh_upload_has_come_lately_it_is_looked_less_often(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
+) -> None:
+    """The end of each part leaves a core idle for a moment: 2 % of a back catalogue's time."""
+    small = settings.model_copy(update={"batch_size": 16})
+    pipeline, batches = noting(engine, small, predictor)
+    flood(pipeline, small, submit)
+    assert pipeline.run_batch(backfill=True).written == 16
+    assert batches == [5, 5, 16]
+
+
+def flood(pipeline: Pipeline, settings: WorkerSettings, submit: Callable[..., None]) -> None:
+    """Hand in 16 old uploads; many fresh ones when they are claimed, to be taken five at once."""
     submit("old", 16, -1)
     claim = pipeline._claim
 
-    def claim_and_flood(backfill: bool) -> list[Claim]:
-        claims = claim(backfill)
+    def claim_and_flood(backfill: bool, *given: float) -> object:
+        batch = claim(backfill, *given)
         if backfill:
             submit("flood", 100, 0)
-            small.batch_size = 5
-        return claims
+            settings.batch_size = 5
+        return batch
 
-    pipeline._claim = claim_and_flood  # type: ignore[method-assign]
-    assert pipeline.run_batch(backfill=True).written == 16
-    assert batches == [5, 5, 5, 16]
+    pipeline._claim = claim_and_flood  # type: ignore[assignment]
 
 
 def test_slow_pictures_that_pass_do_not_use_up_the_lease_of_a_batch(

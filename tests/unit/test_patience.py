@@ -110,6 +110,28 @@ def test_who_was_given_up_takes_no_turn_any_more(hold: threading.Event) -> None:
 
 
 @pytest.mark.timeout(30)
+def test_what_was_given_up_may_fail_later_without_harm_to_the_others() -> None:
+    threads = PatientThreads(2, 0.5)
+    failed = threading.Event()
+
+    def work(number: int) -> int:
+        if number == 0:
+            time.sleep(0.7)
+            failed.set()
+            raise ZeroDivisionError
+        if number == 3:
+            failed.wait(20)
+            time.sleep(0.05)  # until its thread has told of it
+        else:
+            time.sleep(0.3)
+        return number
+
+    first, *others = threads.map(work, range(5))
+    assert isinstance(first, TimeoutError)
+    assert others == [1, 2, 3, 4]
+
+
+@pytest.mark.timeout(30)
 def test_many_late_ones_are_noticed_though_some_work_ends_all_the_time() -> None:
     threads = PatientThreads(8, 0.5)
     lock = threading.Lock()
