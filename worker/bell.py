@@ -28,6 +28,20 @@ def lane_of(priority: int) -> str:
     return INGEST if priority >= 0 else BACKFILL
 
 
+def announce(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
+    """Ring for uploads that were just handed in, and wake who has nothing to do.
+
+    A worker that finds no message waits for one of the first lane (`delivery.Channel`); of another
+    lane it would learn when that wait is over, up to a fifth of a second later. Where bells of that
+    lane wait already, nobody sleeps.
+    """
+    asleep = lane != INGEST and not has_messages(app, lane)
+    rung = ring(app, lane, uploads, batch_size)
+    if rung and asleep:
+        ring(app, INGEST, 1, batch_size)
+    return rung
+
+
 def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
     """Ring for a number of waiting uploads; false where the broker does not answer.
 

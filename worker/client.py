@@ -16,7 +16,7 @@ from db.queries.uploads import Submitted, insert_uploads
 from db.session import connection, make_engine
 from errors import PermanentError, UsageError
 from worker.app import make_app
-from worker.bell import lane_of, ring
+from worker.bell import announce, lane_of
 from worker.settings import WorkerSettings
 from worker.storage import PictureStore, Stored
 
@@ -63,7 +63,7 @@ class Client:
             submitted = insert_uploads(own, uris, source, identities, priority)
         fresh = sum(one.created for one in submitted)
         if fresh:
-            ring(self._app, lane_of(priority), fresh, self._settings.batch_size)
+            announce(self._app, lane_of(priority), fresh, self._settings.batch_size)
         return submitted
 
     def submit_files(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from models.turns import ONE_LARGE, Watch, start_watch
@@ -34,11 +35,18 @@ class PatientThreads:
         self, work: Callable[[Item], Outcome], items: Sequence[Item]
     ) -> list[Outcome | TimeoutError]:
         """Do the work on each item; return the outcomes in order, TimeoutError for a late one."""
-        if not items:
-            return []
+        return self.start(work, items)()
+
+    def start(
+        self, work: Callable[[Item], Outcome], items: Sequence[Item]
+    ) -> Callable[[], list[Outcome | TimeoutError]]:
+        """Begin a `map`; what is returned waits for its end, and returns the outcomes."""
         round_ = _Round(work, items)
         for _ in range(min(self._size, len(items))):
             self._pool.submit(round_.work)
+        return partial(self._wait, round_)
+
+    def _wait(self, round_: _Round[Item, Outcome]) -> list[Outcome | TimeoutError]:
         while not round_.is_over.is_set():
             watches = round_.under_way.copy()
             taken = {place: watch.seconds() for place, watch in watches.items()}
@@ -91,6 +99,8 @@ class _Round(Generic[Item, Outcome]):
         self._error: BaseException | None = None
         self.under_way: dict[int, Watch] = {}
         self.is_over = threading.Event()
+        if not items:
+            self.is_over.set()
 
     def work(self) -> None:
         """Do one item after the other, until none is left or this thread was given up."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -50,6 +51,7 @@ from worker.storage import PictureStore
 
 log = logging.getLogger(__name__)
 Written = TypeVar("Written")
+LoadOutcome = Loaded | Failed[Claim] | Unbegun[Claim]
 
 #: How much of the lease may be over before no further picture is begun: what has begun needs the
 #: rest.
@@ -134,8 +136,8 @@ class Pipeline:
             return BatchReport()
         batch.times.add("queue", sum(claim.waited for claim in batch.claims))
         found = Outcomes()
-        for first in range(0, len(batch.claims), _PREDICTED):
-            self._work(batch, batch.claims[first : first + _PREDICTED], found)
+        for outcomes in self._loads(batch):
+            self._sort(batch, outcomes, found)
         handed_back = self._hand_back(found.unbegun)
         with batch.times.measure("write"):
             written = self._write(batch.model, found.done, found.failed)
@@ -153,17 +155,36 @@ class Pipeline:
         )
         return report
 
-    def _work(self, batch: _Batch, claims: Sequence[Claim], found: Outcomes) -> None:
-        """Load and predict some uploads; add what became of each."""
-        outcomes: list[Loaded | Failed[Claim] | Unbegun[Claim]] = []
-        is_old = not claims[0].fresh  # a batch is of one lane
-        is_watchful = is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS
-        step = _LOADED if is_watchful else len(claims)
-        for first in range(0, len(claims), step):
-            some = claims[first : first + step]
-            outcomes += with_claims(some, self._threads.map(partial(self._load, batch), some))
+    def _loads(self, batch: _Batch) -> Iterator[list[LoadOutcome]]:
+        """Load what is predicted together, group after group.
+
+        While one is predicted the next is loaded, except where it is looked for fresh uploads:
+        these would find the threads taken.
+        """
+        load = partial(self._load, batch)
+        groups = _parts(batch.claims, _PREDICTED)
+        is_old = not batch.claims[0].fresh  # a batch is of one lane
+        if is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS:
+            for group in groups:
+                outcomes: list[LoadOutcome] = []
+                for part in _parts(group, _LOADED):
+                    outcomes += with_claims(part, self._threads.map(load, part))
+                    self._let_fresh_pass(batch)
+                yield outcomes
+                self._let_fresh_pass(batch)
+            return
+        ends = self._threads.start(load, groups[0])
+        for group, following in pairwise([*groups, []]):
+            loaded = ends()
             if is_old:
                 self._let_fresh_pass(batch)
+            ends = self._threads.start(load, following)
+            yield with_claims(group, loaded)
+        if is_old:
+            self._let_fresh_pass(batch)
+
+    def _sort(self, batch: _Batch, outcomes: Sequence[LoadOutcome], found: Outcomes) -> None:
+        """Predict what was loaded; add what became of each."""
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:
             predicted = self._predict(batch, loaded)
@@ -171,8 +192,6 @@ class Pipeline:
             log.exception("prediction failed for %d pictures", len(loaded))
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
-        if is_old:
-            self._let_fresh_pass(batch)
         for one, result in zip(loaded, predicted, strict=True):
             if isinstance(result, Result):
                 found.done.append((one.claim, result))
@@ -277,7 +296,7 @@ class Pipeline:
             log.error("%d uploads wait for their lease to run out: %s", len(claims), error)
             return 0
 
-    def _load(self, batch: _Batch, claim: Claim) -> Loaded | Failed[Claim] | Unbegun[Claim]:
+    def _load(self, batch: _Batch, claim: Claim) -> LoadOutcome:
         if self._is_stopping() or self._is_over(batch):
             return Unbegun(claim)
         card, times = batch.model.predictor.card, batch.times
@@ -373,6 +392,10 @@ class Pipeline:
             failed=len(failed),
             superseded=len(outcomes) - len(held),
         )
+
+
+def _parts(claims: Sequence[Claim], size: int) -> list[Sequence[Claim]]:
+    return [claims[first : first + size] for first in range(0, len(claims), size)]
 
 
 def _once_more(write: Callable[[], Written]) -> Written:

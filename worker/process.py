@@ -28,7 +28,7 @@ from errors import HangtagError, TransientError, UsageError
 from models.card import WEIGHTS
 from models.predictor import Predictor
 from worker.app import BACKFILL, INGEST
-from worker.bell import has_messages, lane_of, ring
+from worker.bell import announce, has_messages, lane_of, ring
 from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
@@ -179,7 +179,7 @@ def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> No
         given = ", ".join(map(reprlib.repr, (uri, source, external_id, priority)))
         log.error("hangtag.ingest(%s) was refused: %s", given, error)
         return
-    ring(_app(), lane_of(priority), 1, settings().batch_size)
+    announce(_app(), lane_of(priority), 1, settings().batch_size)
 
 
 def _app() -> Celery:

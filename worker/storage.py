@@ -19,6 +19,8 @@ PICTURE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"]
 )
 _CHUNK = 1 << 20
+#: A URI that is its path and nothing else, as most are.
+_PLAIN = re.compile(r"file://(/[\w./~+,=@-]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class PictureStore:
 
 def _path_of(uri: str) -> str:
     """Return the path that a file URI names. Raises PermanentError (`forbidden_uri`)."""
+    if plain := _PLAIN.fullmatch(uri):
+        return plain[1]
     try:
         parts = urlsplit(uri)
         raw = unquote_to_bytes(parts.path)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 
-class _Halves(dict[int, str]):
-    """The text of each half-precision number (by its bits) that was asked for.
+@cache
+def _texts() -> NDArray[np.bytes_]:
+    """The text of each half-precision number, by its bits, and a comma; all of one width.
 
-    A vector's column keeps no more of a number, and there are 65,536 of them: to look a number up
-    takes a fifth of the time of writing it.
+    A vector's column keeps no more of a number, and there are 65,536 of them: to look them up takes
+    a tenth of the time of writing them.
     """
-
-    def __missing__(self, bits: int) -> str:
-        value = np.array(bits, np.uint16).view(np.float16)
-        return self.setdefault(bits, f"{float(value):.5g}")  # enough digits to tell them apart
-
-
-_HALVES = _Halves()
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    # Five digits are enough to tell them apart.
+    return np.array([b"%11.5g," % number for number in numbers.tolist()])
 
 
 def vector_text(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> str:
     """Return pgvector's text form of a vector (256,), in half precision."""
-    bits = vector.astype(np.float16).view(np.uint16).tolist()
-    return f"[{','.join(map(_HALVES.__getitem__, bits))}]"
+    padded = _texts()[vector.astype(np.float16).view(np.uint16)].tobytes()
+    return f"[{padded.translate(None, b' ')[:-1].decode()}]"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from db.queries.arrays import array_text
+
 #: Setting of connections that move vectors: the trigger lets them write into the index.
 FOLDING = {"hangtag.folding": "on"}
 
@@ -91,8 +93,8 @@ def _fold(connection: Connection, generation: int, rows: int) -> int:
         ),
         {
             "generation": generation,
-            "ids": [str(row.upload_id) for row in held],
-            "items": [row.item for row in held],
+            "ids": array_text(str(row.upload_id) for row in held),
+            "items": array_text(row.item for row in held),
         },
     )
     return moved.rowcount

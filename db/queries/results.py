@@ -6,11 +6,13 @@ import json
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.arrays import array_text
 from db.queries.parts import FOLDING
 
 _WITHOUT_TRIGGER = text(
@@ -37,6 +39,11 @@ class Result:
     published: dict[str, dict[str, Any]]
     fashion_score: float
     embedding: str
+
+    @cached_property
+    def upload_text(self) -> str:
+        """The upload's id as each table's statement takes it; Python writes one slowly."""
+        return str(self.upload_id)
 
 
 def write_results(
@@ -93,13 +100,13 @@ def _upsert_predictions(session: Session, results: Sequence[Result], version: st
         {
             "version": version,
             **_keys(results),
-            "types": [r.article_type for r in results],
-            "confidences": [r.confidence for r in results],
-            "decisions": [r.decision for r in results],
-            "reasons": [r.reason for r in results],
-            "top5s": [json.dumps(r.top5) for r in results],
-            "tags": [json.dumps(r.tags) for r in results],
-            "scores": [r.fashion_score for r in results],
+            "types": array_text(r.article_type for r in results),
+            "confidences": array_text(r.confidence for r in results),
+            "decisions": array_text(r.decision for r in results),
+            "reasons": array_text(r.reason for r in results),
+            "top5s": array_text(json.dumps(r.top5) for r in results),
+            "tags": array_text(json.dumps(r.tags) for r in results),
+            "scores": array_text(r.fashion_score for r in results),
         },
     )
 
@@ -121,8 +128,8 @@ def _delete_tags(session: Session, results: Sequence[Result]) -> None:
         ),
         {
             **_keys([r for r, _ in rows]),
-            "attributes": [attribute for _, attribute in rows],
-            "all_ids": [str(r.upload_id) for r in results],
+            "attributes": array_text(attribute for _, attribute in rows),
+            "all_ids": array_text(r.upload_text for r in results),
         },
     )
 
@@ -147,10 +154,10 @@ def _upsert_tags(session: Session, results: Sequence[Result], version: str) -> N
         ),
         {
             **_keys([r for r, _, _ in rows]),
-            "attributes": [attribute for _, attribute, _ in rows],
+            "attributes": array_text(attribute for _, attribute, _ in rows),
             "version": version,
-            "labels": [tag["label"] for _, _, tag in rows],
-            "confidences": [tag["confidence"] for _, _, tag in rows],
+            "labels": array_text(tag["label"] for _, _, tag in rows),
+            "confidences": array_text(tag["confidence"] for _, _, tag in rows),
         },
     )
 
@@ -183,10 +190,10 @@ def _upsert_embeddings(session: Session, results: Sequence[Result], generation: 
         {
             "generation": generation,
             **_keys(results),
-            "embeddings": [r.embedding for r in results],
-            "types": [published(r, "article_type") for r in results],
-            "subs": [published(r, "sub_category") for r in results],
-            "masters": [published(r, "master_category") for r in results],
+            "embeddings": array_text(r.embedding for r in results),
+            "types": array_text(published(r, "article_type") for r in results),
+            "subs": array_text(published(r, "sub_category") for r in results),
+            "masters": array_text(published(r, "master_category") for r in results),
         },
     )
 
@@ -213,15 +220,15 @@ def _upsert_review_items(session: Session, results: Sequence[Result], version: s
         {
             "version": version,
             **_keys(results),
-            "reasons": [r.reason for r in results],
-            "suggested": [json.dumps(r.top5) for r in results],
-            "confidences": [r.confidence for r in results],
+            "reasons": array_text(r.reason for r in results),
+            "suggested": array_text(json.dumps(r.top5) for r in results),
+            "confidences": array_text(r.confidence for r in results),
         },
     )
 
 
-def _keys(results: Sequence[Result]) -> dict[str, list[Any]]:
+def _keys(results: Sequence[Result]) -> dict[str, str]:
     return {
-        "ids": [str(r.upload_id) for r in results],
-        "items": [r.item for r in results],
+        "ids": array_text(r.upload_text for r in results),
+        "items": array_text(r.item for r in results),
     }

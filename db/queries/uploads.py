@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
+from db.queries.arrays import array_text
 from db.queries.submission import check_submission
 from db.session import ask
 
@@ -79,9 +80,9 @@ def insert_uploads(
     rows = session.execute(
         _SUBMIT,
         {
-            "uris": uris,
+            "uris": array_text(uris),
             "source": source,
-            "external_ids": external_ids,
+            "external_ids": array_text(external_ids),
             "priority": priority,
         },
     )
@@ -177,7 +178,7 @@ def mark_finished(session: Session, outcomes: Sequence[tuple[Claim, str]]) -> se
         ),
         {
             **_fences([claim for claim, _ in outcomes]),
-            "statuses": [status for _, status in outcomes],
+            "statuses": array_text(status for _, status in outcomes),
         },
     )
     return {row.id for row in rows}
@@ -239,10 +240,10 @@ def return_claims(session: Session, claims: Sequence[Claim]) -> int:
     return len(result.all())
 
 
-def _fences(claims: Sequence[Claim]) -> dict[str, list[Any]]:
+def _fences(claims: Sequence[Claim]) -> dict[str, str]:
     return {
-        "ids": [str(claim.id) for claim in claims],
-        "attempts": [claim.attempt for claim in claims],
+        "ids": array_text(str(claim.id) for claim in claims),
+        "attempts": array_text(claim.attempt for claim in claims),
     }
 
 
