@@ -163,10 +163,11 @@ class Pipeline:
         """
         load = partial(self._load, batch)
         groups = _parts(batch.claims, _PREDICTED)
+        outcomes: list[LoadOutcome]
         is_old = not batch.claims[0].fresh  # a batch is of one lane
         if is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS:
             for group in groups:
-                outcomes: list[LoadOutcome] = []
+                outcomes = []
                 for part in _parts(group, _LOADED):
                     outcomes += with_claims(part, self._threads.map(load, part))
                     self._let_fresh_pass(batch)
@@ -179,7 +180,9 @@ class Pipeline:
             if is_old:
                 self._let_fresh_pass(batch)
             ends = self._threads.start(load, following)
-            yield with_claims(group, loaded)
+            outcomes = []
+            outcomes += with_claims(group, loaded)
+            yield outcomes
         if is_old:
             self._let_fresh_pass(batch)
 

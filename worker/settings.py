@@ -33,7 +33,7 @@ class WorkerSettings(DatabaseSettings):
     file_roots: Annotated[list[Path], NoDecode] = Field(
         [], description="More folders that file:// URIs may point into, separated by `:`"
     )
-    batch_size: int = Field(64, ge=1, le=512, description="Most uploads that one claim takes")
+    batch_size: int = Field(128, ge=1, le=512, description="Most uploads that one claim takes")
     decode_threads: int = Field(
         2, ge=1, le=64, description="Threads that read and decode in a worker process"
     )

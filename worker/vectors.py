@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @cache
 def _texts() -> NDArray[np.bytes_]:
-    """The text of each half-precision number, by its bits, and a comma; all of one width.
+    """Write each half-precision number, at the place of its bits, and a comma; all of one width.
 
     A vector's column keeps no more of a number, and there are 65,536 of them: to look them up takes
     a tenth of the time of writing them.
