@@ -114,6 +114,8 @@ def connection(engine: Engine) -> Iterator[Connection]:
     That is two round trips less where one statement is all.
     """
     with _translating(), engine.connect() as connection:
+        if not connection.connection.autocommit:
+            raise ValueError("nothing would be committed: make the engine with `autocommit`")
         yield connection
 
 

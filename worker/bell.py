@@ -29,17 +29,15 @@ def lane_of(priority: int) -> str:
 
 
 def announce(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
-    """Ring for uploads that were just handed in, and wake who has nothing to do.
+    """Ring for uploads that were just handed in, and wake who has nothing to do; see `ring`.
 
     A worker that finds no message waits for one of the first lane (`delivery.Channel`); of another
-    lane it would learn when that wait is over, up to a fifth of a second later. Where bells of that
-    lane wait already, nobody sleeps.
+    lane it would learn when that wait is over, a tenth or two of a second later.
     """
-    asleep = lane != INGEST and not has_messages(app, lane)
-    rung = ring(app, lane, uploads, batch_size)
-    if rung and asleep:
-        ring(app, INGEST, 1, batch_size)
-    return rung
+    waiting = _ring(app, lane, uploads, batch_size)
+    if waiting == 0 and lane != INGEST:  # somebody may sleep
+        _ring(app, INGEST, 1, batch_size)
+    return waiting is not None
 
 
 def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
@@ -48,6 +46,11 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
     That is no error: the rows are safe, and the reaper rings again. Bells that were rung last and
     wait still are not rung again: who answers them finds what is committed by now.
     """
+    return _ring(app, lane, uploads, batch_size) is not None
+
+
+def _ring(app: Celery, lane: str, uploads: int, batch_size: int) -> int | None:
+    """Ring; return how many bells waited before, None where the broker does not answer."""
     rings = min(MOST_RINGS, math.ceil(uploads / batch_size))
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
@@ -63,8 +66,8 @@ def ring(app: Celery, lane: str, uploads: int, batch_size: int) -> bool:
                 )
     except (OperationalError, OSError, TimeoutError, RedisTimeout) as error:
         log.warning("the broker does not answer (%s); the reaper will ring later", error)
-        return False
-    return True
+        return None
+    return waiting
 
 
 def has_messages(app: Celery, lane: str) -> bool:

@@ -33,7 +33,8 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 #: A list that nobody ever fills: to wait for it is to wait for time.
 NEVER = "hangtag_never"
 #: Longest wait for the first queue before all are asked again. What comes to another queue, or with
-#: a priority, to a worker that has nothing to do waits so long at most.
+#: a priority, to a worker that has nothing to do waits so long, and until the server looks for what
+#: timed out, which it does ten times a second. `bell.announce` wakes it earlier.
 WAIT_SECONDS = 0.1
 
 #: KEYS: the queues in their order, then the hash and the index of unacknowledged messages, then

@@ -6,8 +6,6 @@ import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from typing import Generic, TypeVar
 
 from models.turns import ONE_LARGE, Watch, start_watch
@@ -34,19 +32,13 @@ class PatientThreads:
     def map(
         self, work: Callable[[Item], Outcome], items: Sequence[Item]
     ) -> list[Outcome | TimeoutError]:
-        """Do the work on each item; return the outcomes in order, TimeoutError for a late one."""
-        return self.start(work, items)()
+        """Do the work on each item; return the outcomes in order, TimeoutError for a late one.
 
-    def start(
-        self, work: Callable[[Item], Outcome], items: Sequence[Item]
-    ) -> Callable[[], list[Outcome | TimeoutError]]:
-        """Begin a `map`; what is returned waits for its end, and returns the outcomes."""
+        Raises what the work raises, and begins no further item then.
+        """
         round_ = _Round(work, items)
         for _ in range(min(self._size, len(items))):
             self._pool.submit(round_.work)
-        return partial(self._wait, round_)
-
-    def _wait(self, round_: _Round[Item, Outcome]) -> list[Outcome | TimeoutError]:
         while not round_.is_over.is_set():
             watches = round_.under_way.copy()
             taken = {place: watch.seconds() for place, watch in watches.items()}
@@ -75,13 +67,6 @@ class PatientThreads:
             self._pool.submit(round_.work)
 
 
-@dataclass(frozen=True)
-class _Raised:
-    """What came of an item where the work raised."""
-
-    error: BaseException
-
-
 class _Round(Generic[Item, Outcome]):
     """The items of one `map`. Threads take one after the other.
 
@@ -104,25 +89,23 @@ class _Round(Generic[Item, Outcome]):
 
     def work(self) -> None:
         """Do one item after the other, until none is left or this thread was given up."""
-        while (place := next(self._places)) < len(self._items):
-            self.under_way[place] = start_watch()
-            outcome: Outcome | _Raised
-            try:
-                outcome = self._work(self._items[place])
-            except BaseException as error:  # raised where the outcomes are waited for
-                outcome = _Raised(error)
-            if not self.settle(place, outcome):
-                return
+        place = -1
+        try:
+            while self._error is None and (place := next(self._places)) < len(self._items):
+                self.under_way[place] = start_watch()
+                if not self.settle(place, self._work(self._items[place])):
+                    return
+        except BaseException as error:  # raised where the outcomes are waited for
+            if place not in self._outcomes:  # what was given up may fail as it likes
+                self._error = error
+                self.is_over.set()
 
-    def settle(self, place: int, outcome: Outcome | TimeoutError | _Raised) -> bool:
+    def settle(self, place: int, outcome: Outcome | TimeoutError) -> bool:
         """Note an outcome; false where there was one, which stands."""
         with self._lock:
             if self.under_way.pop(place, None) is None:
                 return False
-            if isinstance(outcome, _Raised):
-                self._error = outcome.error
-            else:
-                self._outcomes[place] = outcome
+            self._outcomes[place] = outcome
             self._left -= 1
             if not self._left:
                 self.is_over.set()

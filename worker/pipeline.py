@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -136,8 +135,8 @@ class Pipeline:
             return BatchReport()
         batch.times.add("queue", sum(claim.waited for claim in batch.claims))
         found = Outcomes()
-        for outcomes in self._loads(batch):
-            self._sort(batch, outcomes, found)
+        for claims in _parts(batch.claims, _PREDICTED):
+            self._work(batch, claims, found)
         handed_back = self._hand_back(found.unbegun)
         with batch.times.measure("write"):
             written = self._write(batch.model, found.done, found.failed)
@@ -155,39 +154,15 @@ class Pipeline:
         )
         return report
 
-    def _loads(self, batch: _Batch) -> Iterator[list[LoadOutcome]]:
-        """Load what is predicted together, group after group.
-
-        While one is predicted the next is loaded, except where it is looked for fresh uploads:
-        these would find the threads taken.
-        """
-        load = partial(self._load, batch)
-        groups = _parts(batch.claims, _PREDICTED)
-        outcomes: list[LoadOutcome]
-        is_old = not batch.claims[0].fresh  # a batch is of one lane
-        if is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS:
-            for group in groups:
-                outcomes = []
-                for part in _parts(group, _LOADED):
-                    outcomes += with_claims(part, self._threads.map(load, part))
-                    self._let_fresh_pass(batch)
-                yield outcomes
-                self._let_fresh_pass(batch)
-            return
-        ends = self._threads.start(load, groups[0])
-        for group, following in pairwise([*groups, []]):
-            loaded = ends()
+    def _work(self, batch: _Batch, claims: Sequence[Claim], found: Outcomes) -> None:
+        """Load and predict some uploads; add what became of each."""
+        outcomes: list[LoadOutcome] = []
+        is_old = not claims[0].fresh  # a batch is of one lane
+        is_watchful = is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS
+        for part in _parts(claims, _LOADED if is_watchful else _PREDICTED):
+            outcomes += with_claims(part, self._threads.map(partial(self._load, batch), part))
             if is_old:
                 self._let_fresh_pass(batch)
-            ends = self._threads.start(load, following)
-            outcomes = []
-            outcomes += with_claims(group, loaded)
-            yield outcomes
-        if is_old:
-            self._let_fresh_pass(batch)
-
-    def _sort(self, batch: _Batch, outcomes: Sequence[LoadOutcome], found: Outcomes) -> None:
-        """Predict what was loaded; add what became of each."""
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:
             predicted = self._predict(batch, loaded)
@@ -195,6 +170,8 @@ class Pipeline:
             log.exception("prediction failed for %d pictures", len(loaded))
             again = TransientError(f"prediction failed: {type(error).__name__}: {error}")
             predicted = [Failed(one.claim, again) for one in loaded]
+        if is_old:
+            self._let_fresh_pass(batch)
         for one, result in zip(loaded, predicted, strict=True):
             if isinstance(result, Result):
                 found.done.append((one.claim, result))
@@ -320,7 +297,7 @@ class Pipeline:
 
     @property
     def loaded(self) -> Model:
-        """The model of this batch; `load_active` comes first."""
+        """The model at hand; `load_active` comes first."""
         if self._model is None:
             raise TransientError("no model is loaded")
         return self._model

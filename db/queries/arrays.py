@@ -17,8 +17,10 @@ def array_text(values: Iterable[str | float | None]) -> str:
 def _element(value: str | float | None) -> str:
     if value is None:
         return "NULL"
-    if not isinstance(value, str):
+    if isinstance(value, int | float):
         return str(value)
+    if not isinstance(value, str):  # whose text might hold commas
+        raise TypeError(f"no element of an array: {value!r}")
     if "\\" in value or '"' in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{value}"'

@@ -50,6 +50,11 @@ def test_a_connection_that_was_lost_in_use_is_an_error_once(settings: WorkerSett
         assert question() == 1
 
 
+def test_where_nothing_would_be_committed_no_connection_is_lent(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="autocommit"), connection(engine):
+        pass
+
+
 def asked(engine: Engine) -> int:
     with connection(engine) as own:
         value: int = own.execute(text("SELECT 1")).scalar_one()

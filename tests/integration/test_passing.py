@@ -25,7 +25,7 @@ from tests.integration.drawings import drawer, drawn, review, unsure, worker_eng
 from worker import pipeline as module
 from worker import previews, process
 from worker.app import BACKFILL, INGEST, make_app
-from worker.bell import _newest, ring
+from worker.bell import _newest, announce, ring
 from worker.client import Client
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
@@ -317,6 +317,20 @@ def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> 
         assert ring(app, INGEST, 1, 64)
         assert ring(app, INGEST, 1, 64)
         assert waiting.llen(INGEST) == 6
+        waiting.delete(INGEST)
+
+
+def test_a_back_catalogue_wakes_who_waits_for_the_first_lane(settings: WorkerSettings) -> None:
+    """Where bells wait nobody sleeps: each upload would cost workers a bell for nothing."""
+    with make_app(settings) as app, app.connection_for_read() as connection:
+        waiting = connection.default_channel.client
+        waiting.delete(INGEST, BACKFILL)
+        for _ in range(3):
+            assert announce(app, BACKFILL, 130, 64)
+            assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (1, 3)
+        waiting.delete(INGEST, BACKFILL)
+        assert announce(app, INGEST, 130, 64)
+        assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (3, 0)
         waiting.delete(INGEST)
 
 

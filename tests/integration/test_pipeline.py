@@ -324,3 +324,32 @@ def test_a_search_with_no_proper_vector_says_so(
     pipeline.run_batch(backfill=True)
     with pytest.raises(UsageError, match=message), transaction(engine) as session:
         list_similar(session, vector, 5)
+
+
+def test_each_of_several_groups_of_pictures_gets_its_own_result(
+    engine: Engine, settings: WorkerSettings, predictor: Predictor
+) -> None:
+    """They are loaded and predicted 32 at a time, and written together."""
+    store = PictureStore(settings.require_store())
+    shirt, shoe = (
+        store.put(SAMPLES / name).uri for name in ("polo_green.jpg", "running_shoe_grey.jpg")
+    )
+    missing = f"{store.folder.as_uri()}/missing.jpg"
+    uris = [(shirt, shoe, shoe)[number % 3] for number in range(70)]
+    uris[33] = missing
+    with transaction(engine) as session:
+        insert_uploads(session, uris, "groups", [str(number) for number in range(70)])
+    report = Pipeline(engine, settings, "test", lambda _: predictor).run_batch(backfill=False)
+    assert (report.claimed, report.written, report.failed) == (70, 69, 1)
+    rows = run_sql(
+        settings.require_url(),
+        "SELECT u.uri, u.status = 'dead', p.article_type, count(*) FROM hangtag_data.uploads AS u "
+        "LEFT JOIN hangtag_data.predictions AS p ON p.upload_id = u.id GROUP BY 1, 2, 3",
+    )
+    types = {str(uri): kind for uri, _, kind, _ in rows}
+    assert {(str(uri), dead, count) for uri, dead, _, count in rows} == {
+        (shirt, False, uris.count(shirt)),
+        (shoe, False, uris.count(shoe)),
+        (missing, True, 1),
+    }
+    assert types[shirt] != types[shoe]

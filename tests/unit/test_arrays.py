@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from db.queries.arrays import array_text
+
+
+def test_what_is_neither_text_nor_a_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="no element"):
+        array_text([Path("a,b")])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,21 @@ def test_many_late_ones_are_noticed_though_some_work_ends_all_the_time() -> None
     assert len(late) == threads.stuck > 3
 
 
+@pytest.mark.timeout(30)
+def test_a_thread_that_cannot_even_begin_is_no_reason_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a process without memory: whoever waits must hear of it."""
+
+    def refuse() -> None:
+        raise MemoryError
+
+    threads = PatientThreads(2, 5)
+    monkeypatch.setattr("worker.patience.start_watch", refuse)
+    with pytest.raises(MemoryError):
+        threads.map(lambda number: number, range(4))
+
+
 def test_an_error_of_the_work_itself_is_raised() -> None:
     def work(_: int) -> int:
         raise ZeroDivisionError
