@@ -58,8 +58,8 @@ _LOADING_SHARE = 1 / 3
 #: Pictures that are loaded and predicted together: fewer would fetch the weights anew more often.
 _PREDICTED = 32
 #: Of the back catalogue only so many are loaded before it is looked for fresh uploads, no more
-#: often than this, while such have come lately. Each part's end costs the threads a moment.
-_LOADED, _LOOK_SECONDS, _LATELY_SECONDS = 8, 0.015, 60.0
+#: often than this, while such are expected. Each part's end costs the threads a moment.
+_LOADED, _LOOK_SECONDS = 8, 0.015
 #: Halves that are longer are of a multiple: for another number the network is set up anew.
 _EVEN = 16
 
@@ -75,6 +75,29 @@ class _Batch:
     times: StageTimes
     #: When it was last looked for fresh uploads.
     looked: float = field(default=-math.inf)
+
+
+class _Arrivals:
+    """Whether fresh uploads are to be expected, by how often they came."""
+
+    #: Of random moments one in fifty is so many times as far from the next as they are on average.
+    _PATIENCE = 4.0
+    #: A gap counts as no longer than this, and the latest one for a fifth of the average.
+    _LONGEST_SECONDS, _LATEST = 30.0, 0.2
+
+    def __init__(self) -> None:
+        self._gap = 0.0
+        self._last = -math.inf
+
+    def note(self) -> None:
+        """Count one."""
+        gap = min(time.monotonic() - self._last, self._LONGEST_SECONDS)
+        self._gap += self._LATEST * (gap - self._gap)
+        self._last = time.monotonic()
+
+    def are_expected(self) -> bool:
+        """Tell whether the last one is not long ago, as gaps go."""
+        return time.monotonic() - self._last < self._PATIENCE * max(self._gap, 0.5)
 
 
 class Pipeline:
@@ -103,7 +126,7 @@ class Pipeline:
         self._worker = worker
         self._load_predictor = load_predictor
         self._model: Model | None = None
-        self._last_fresh = -math.inf
+        self._fresh = _Arrivals()
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -158,8 +181,8 @@ class Pipeline:
         """Load and predict some uploads; add what became of each."""
         outcomes: list[LoadOutcome] = []
         is_old = not claims[0].fresh  # a batch is of one lane
-        is_watchful = is_old and time.monotonic() - self._last_fresh < _LATELY_SECONDS
-        for part in _parts(claims, _LOADED if is_watchful else _PREDICTED):
+        size = _LOADED if is_old and self._fresh.are_expected() else _PREDICTED
+        for part in _parts(claims, size):
             outcomes += with_claims(part, self._threads.map(partial(self._load, batch), part))
             if is_old:
                 self._let_fresh_pass(batch)
@@ -242,7 +265,7 @@ class Pipeline:
                 if claims and left and self._call_others:  # what others lock, they are at
                     self._call_others(backfill)
                 if claims and claims[0].fresh:
-                    self._last_fresh = time.monotonic()
+                    self._fresh.note()
                 return _Batch(claims, self.loaded, began, times)
             self.load_active()
 

@@ -142,7 +142,31 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     assert batches == [1, 5, 5, 5, 16]
 
 
-def test_where_no_fresh_upload_has_come_lately_it_is_looked_less_often(
+def test_fresh_uploads_are_expected_for_a_few_of_their_gaps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    arrivals = module._Arrivals()
+    assert not arrivals.are_expected()
+
+    def expected_for(gap: float) -> float:
+        """Let many come at this distance, and see how long another one is expected."""
+        for _ in range(40):
+            now[0] += gap
+            arrivals.note()
+        last = now[0]
+        while arrivals.are_expected():
+            now[0] += 0.1
+        return now[0] - last
+
+    assert expected_for(0.01) == pytest.approx(2, abs=0.2)
+    assert expected_for(5) == pytest.approx(20, abs=0.2)
+    assert expected_for(0.01) == pytest.approx(2, abs=0.2)
+    assert expected_for(600) == pytest.approx(120, abs=0.2)
+
+
+def test_where_no_fresh_uploads_are_expected_it_is_looked_less_often(
     engine: Engine, settings: WorkerSettings, predictor: Predictor, submit: Callable[..., None]
 ) -> None:
     """The end of each part leaves a core idle for a moment: 2 % of a back catalogue's time."""
