@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ from errors import HangtagError, TransientError, UsageError
 from models.pictures import decode
 from models.predictor import Prediction, Predictor
 from models.transforms import to_pixels
+from worker.arrivals import Arrivals
 from worker.failures import describe, kept
 from worker.outcomes import (
     BatchReport,
@@ -70,34 +71,11 @@ class _Batch:
 
     claims: Sequence[Claim]
     model: Model
-    #: When its lease began, or that of the batch in whose middle it is.
+    #: Monotonic seconds: when its lease began, or that of the batch in whose middle it is.
     began: float
     times: StageTimes
     #: When it was last looked for fresh uploads.
-    looked: float = field(default=-math.inf)
-
-
-class _Arrivals:
-    """Whether fresh uploads are to be expected, by how often they came."""
-
-    #: Of random moments one in fifty is so many times as far from the next as they are on average.
-    _PATIENCE = 4.0
-    #: A gap counts as no longer than this, and the latest one for a fifth of the average.
-    _LONGEST_SECONDS, _LATEST = 30.0, 0.2
-
-    def __init__(self) -> None:
-        self._gap = 0.0
-        self._last = -math.inf
-
-    def note(self) -> None:
-        """Count one."""
-        gap = min(time.monotonic() - self._last, self._LONGEST_SECONDS)
-        self._gap += self._LATEST * (gap - self._gap)
-        self._last = time.monotonic()
-
-    def are_expected(self) -> bool:
-        """Tell whether the last one is not long ago, as gaps go."""
-        return time.monotonic() - self._last < self._PATIENCE * max(self._gap, 0.5)
+    looked: float = -math.inf
 
 
 class Pipeline:
@@ -126,7 +104,7 @@ class Pipeline:
         self._worker = worker
         self._load_predictor = load_predictor
         self._model: Model | None = None
-        self._fresh = _Arrivals()
+        self._fresh = Arrivals()
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, text
@@ -23,10 +22,7 @@ from models.transforms import Pixels, to_pixels
 from tests.conftest import SAMPLES, run_sql
 from tests.integration.drawings import drawer, drawn, review, unsure, worker_engine
 from worker import pipeline as module
-from worker import previews, process
-from worker.app import BACKFILL, INGEST, make_app
-from worker.bell import _newest, announce, ring
-from worker.client import Client
+from worker import previews
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
 from worker.settings import WorkerSettings
@@ -140,30 +136,6 @@ def test_a_flood_of_fresh_uploads_holds_a_batch_up_a_few_times_at_most(
     flood(pipeline, small, submit)
     assert pipeline.run_batch(backfill=True).written == 16
     assert batches == [1, 5, 5, 5, 16]
-
-
-def test_fresh_uploads_are_expected_for_a_few_of_their_gaps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    arrivals = module._Arrivals()
-    assert not arrivals.are_expected()
-
-    def expected_for(gap: float) -> float:
-        """Let many come at this distance, and see how long another one is expected."""
-        for _ in range(40):
-            now[0] += gap
-            arrivals.note()
-        last = now[0]
-        while arrivals.are_expected():
-            now[0] += 0.1
-        return now[0] - last
-
-    assert expected_for(0.01) == pytest.approx(2, abs=0.2)
-    assert expected_for(5) == pytest.approx(20, abs=0.2)
-    assert expected_for(0.01) == pytest.approx(2, abs=0.2)
-    assert expected_for(600) == pytest.approx(120, abs=0.2)
 
 
 def test_where_no_fresh_uploads_are_expected_it_is_looked_less_often(
@@ -314,91 +286,6 @@ def test_nobody_is_called_to_rows_that_somebody_locks(
         session.execute(text("SELECT FROM hangtag_data.uploads FOR UPDATE"))
         assert pipeline.run_batch(backfill=False).claimed == 0
     assert called == []
-
-
-def test_a_broker_that_is_away_keeps_no_producer_waiting(settings: WorkerSettings) -> None:
-    """Connecting by kombu's default takes six seconds, each time."""
-    client = Client(settings.require_url(), "redis://127.0.0.1:1/0")
-    started = time.monotonic()
-    for number in range(3):
-        assert client.submit("file:///a.jpg", "test", str(number)).created
-    assert time.monotonic() - started < 3
-    client.close()
-
-
-def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> None:
-    """Thousands of rings for uploads handed in one by one would each cost a worker milliseconds."""
-    with make_app(settings) as app, app.connection_for_read() as connection:
-        waiting = connection.default_channel.client
-        waiting.delete(INGEST, BACKFILL)
-        for _ in range(3):
-            assert ring(app, INGEST, 1, 64)
-        assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (1, 0)
-        assert ring(app, INGEST, 200, 64)
-        assert waiting.llen(INGEST) == 4
-        # Another message is none: who takes it may have nothing to do with rows.
-        app.send_task("hangtag.ingest", args=["file:///a", '"task": "hangtag.process"'])
-        assert ring(app, INGEST, 1, 64)
-        assert ring(app, INGEST, 1, 64)
-        assert waiting.llen(INGEST) == 6
-        waiting.delete(INGEST)
-
-
-def test_a_back_catalogue_wakes_who_waits_for_the_first_lane(settings: WorkerSettings) -> None:
-    """Where bells wait nobody sleeps: each upload would cost workers a bell for nothing."""
-    with make_app(settings) as app, app.connection_for_read() as connection:
-        waiting = connection.default_channel.client
-        waiting.delete(INGEST, BACKFILL)
-        for _ in range(3):
-            assert announce(app, BACKFILL, 130, 64)
-            assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (1, 3)
-        waiting.delete(INGEST, BACKFILL)
-        assert announce(app, INGEST, 130, 64)
-        assert (waiting.llen(INGEST), waiting.llen(BACKFILL)) == (3, 0)
-        waiting.delete(INGEST)
-
-
-def test_a_bell_is_counted_beside_somebody_who_waits_for_a_message(
-    settings: WorkerSettings,
-) -> None:
-    """On one connection the answer to one would be taken for the answer to the other."""
-    with make_app(settings) as app, app.producer_pool.acquire() as producer:
-        channel = producer.channel
-        channel.client.delete(INGEST, BACKFILL)
-        assert ring(app, INGEST, 1, 64)
-        client = channel.client
-        # As kombu's consumers do, which share connections with producers.
-        client.connection = client.connection_pool.get_connection()
-        client.connection.send_command("BRPOP", BACKFILL, 1)
-        assert len(_newest(producer, INGEST, 16)) == 1
-        assert client.parse_response(client.connection, "BRPOP") is None
-        client.connection_pool.release(client.connection)
-        client.connection = None
-        channel.client.delete(INGEST)
-
-
-def test_a_bell_of_the_back_catalogue_ends_where_messages_of_fresh_uploads_wait(
-    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a producer sent to the broker alone is in no row yet, so nothing else lets it pass."""
-    answered: list[bool] = []
-    with make_app(settings) as app:
-
-        def work(backfill: bool) -> bool:
-            answered.append(backfill)
-            ring(app, BACKFILL, 1, 64)
-            if len(answered) == 3:
-                app.send_task("hangtag.ingest", args=["file:///a.jpg", "celery"], queue=INGEST)
-            time.sleep(0.01)
-            return True
-
-        monkeypatch.setattr(process, "settings", lambda: settings)
-        monkeypatch.setattr(process, "_app", lambda: app)
-        monkeypatch.setattr(process, "_answer", work)
-        for part in ("pipeline", "drawer"):
-            monkeypatch.setattr(process, part, lambda: SimpleNamespace(stuck=0))
-        process.answer(backfill=True)
-    assert answered == [True] * 3
 
 
 def test_drawing_stops_for_a_fresh_upload_and_what_is_left_counts_as_no_try(
