@@ -8,24 +8,27 @@ from pathlib import Path
 
 from benchmarks.installation import Connection, Installation, new_source, run_sql, wait_for_the_end
 from benchmarks.report import note
+from worker.settings import WorkerSettings
 
 #: Rows are taken from a backlog for so long; the rest is thrown away.
-SECONDS = 4.0
+SECONDS = 8.0
 
 _INSERT = """
     INSERT INTO hangtag_data.uploads (source, external_id, uri, priority)
     SELECT %s, n::text, (CAST(%s AS text[]))[1 + n %% %s], %s
     FROM generate_series(1, %s) AS n
 """
-# All rows of a batch are finished at one moment, so between the first batch's end and the last
-# one's the others were done, whole.
+# All rows of a batch are finished at one moment. What was done when each process has ended its
+# first batch is left out, and so is what ends while the rest is thrown away, which takes a core.
 _COST = """
+    WITH done AS (
+        SELECT finished_at, dense_rank() OVER (ORDER BY finished_at) AS batch
+        FROM hangtag_data.uploads WHERE source = %s AND finished_at <= %s
+    )
     SELECT CAST(1000 * extract(epoch FROM max(finished_at) - min(finished_at))
-        / nullif(count(*) FILTER (WHERE finished_at > first), 0) AS float)
-    FROM (
-        SELECT finished_at, min(finished_at) OVER () AS first
-        FROM hangtag_data.uploads WHERE source = %s AND finished_at IS NOT NULL
-    ) AS done
+            / nullif(count(*) FILTER (WHERE batch > %s), 0) AS float),
+        CAST(1000 * extract(epoch FROM (SELECT max(finished_at) FROM done) - %s) AS float)
+    FROM done WHERE batch >= %s
 """
 
 
@@ -52,9 +55,15 @@ def _cost(site: Installation, connection: Connection, files: Sequence[Path], wai
     insert_waiting(connection, files, waiting, source, -1)
     run_sql(connection, "ANALYZE hangtag_data.uploads")
     began = time.perf_counter()
+    [(rung,)] = run_sql(connection, "SELECT clock_timestamp()")
     site.ring("backfill", waiting)
     while time.perf_counter() - began < SECONDS and _is_pending(connection, source):
         time.sleep(0.05)
+    [(stopped,)] = run_sql(
+        connection,
+        "SELECT CAST(CASE WHEN %s THEN clock_timestamp() ELSE 'infinity' END AS text)",
+        [_is_pending(connection, source)],
+    )
     # Nothing refers to them; to look for it in tables that grow would take minutes.
     run_sql(connection, "SET session_replication_role = replica")
     run_sql(
@@ -64,11 +73,13 @@ def _cost(site: Installation, connection: Connection, files: Sequence[Path], wai
     )
     run_sql(connection, "RESET session_replication_role")
     wait_for_the_end(connection)
-    seconds = time.perf_counter() - began
-    [(cost,)] = run_sql(connection, _COST, [source])
+    parameters = [source, stopped, site.workers, rung, site.workers]
+    [(cost, whole)] = run_sql(connection, _COST, parameters)
     run_sql(connection, "VACUUM hangtag_data.uploads")
-    # Less than two batches: their time from the bell on is all there is.
-    return float(str(cost)) if cost else 1000 * seconds / waiting
+    if waiting > 2 * site.workers * WorkerSettings().batch_size:
+        return float(str(cost))
+    # So few that hardly a batch is left: their time from the bell on is all there is.
+    return float(str(whole)) / waiting
 
 
 def insert_waiting(

@@ -19,7 +19,7 @@ from benchmarks.report import ROOT
 from db.embedded import spawn, stop_process
 from errors import HangtagError, UsageError
 from worker.app import make_app
-from worker.bell import ring
+from worker.bell import announce
 from worker.client import Client
 from worker.health import ask_metrics
 from worker.settings import WorkerSettings
@@ -117,7 +117,7 @@ class Installation:
     def ring(self, lane: str, uploads: int) -> None:
         """Ring for rows that came past every producer."""
         with make_app(self._settings) as app:
-            ring(app, lane, uploads, self._settings.batch_size)
+            announce(app, lane, uploads, self._settings.batch_size)
 
     def totals(self) -> dict[str, float]:
         """Return what its worker has counted since it began, see `worker.stages`."""

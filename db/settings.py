@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import UsageError
+from errors.hints import env_hint
 
 
 class DatabaseSettings(BaseSettings):
@@ -22,7 +23,6 @@ class DatabaseSettings(BaseSettings):
         """Return the database's URL. Raises UsageError where none is set."""
         if not self.database_url:
             raise UsageError(
-                "HANGTAG_DATABASE_URL is not set; for a running `hangtag up`: "
-                'eval "$(hangtag env --data-dir DIR)"'
+                f"HANGTAG_DATABASE_URL is not set; for a running `hangtag up`: {env_hint()}"
             )
         return self.database_url

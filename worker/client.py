@@ -51,8 +51,9 @@ class Client:
         """Hand in uploads in order; the same (source, external_id) twice is one upload.
 
         When this returns the rows are committed: nothing that happens to the broker or a worker
-        loses them. Raises TransientError where the database does not answer (nothing was handed
-        in), UsageError where an argument does not fit.
+        loses them. Raises TransientError where the database does not answer (as a rule nothing was
+        handed in; with external_ids it is safe to try again), UsageError where an argument does
+        not fit.
         """
         if not uris:
             return []

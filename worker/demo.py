@@ -19,13 +19,14 @@ from db.queries.tags import list_tags
 from db.queries.uploads import Submitted, UploadStatus, list_status
 from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
+from errors.hints import env_hint
 from models.card import WEIGHTS, default_version, version_folder
 from worker.cli.output import note
 from worker.client import Client
 from worker.settings import WorkerSettings, load_settings
 from worker.setup import missing_weights, register_folder
 from worker.storage import list_pictures
-from worker.supervisor import Supervisor, env_hint
+from worker.supervisor import Supervisor
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples" / "pictures"
 WAIT_SECONDS = 300

@@ -37,7 +37,15 @@ class PatientThreads:
         Raises what the work raises, and begins no further item then.
         """
         round_ = _Round(work, items)
-        for _ in range(min(self._size, len(items))):
+        try:
+            self._watch_over(round_, min(self._size, len(items)))
+        except BaseException as error:  # no further thread, say: those that run must hear of it
+            round_.fail(error)
+        return round_.result()
+
+    def _watch_over(self, round_: _Round[Item, Outcome], threads: int) -> None:
+        """Give a round to so many threads and see to it until it is over."""
+        for _ in range(threads):
             self._pool.submit(round_.work)
         while not round_.is_over.is_set():
             watches = round_.under_way.copy()
@@ -49,7 +57,6 @@ class PatientThreads:
             # What begins meanwhile is not late before the first of those that are under way.
             rest = self._seconds - max(taken.values(), default=0.0)
             round_.is_over.wait(max(rest, _GLANCE_SECONDS))
-        return round_.result()
 
     def _give_up(self, late: Sequence[tuple[int, Watch]], round_: _Round[Item, Outcome]) -> None:
         """Leave the stuck threads behind; new ones take their places."""
@@ -95,10 +102,17 @@ class _Round(Generic[Item, Outcome]):
                 self.under_way[place] = start_watch()
                 if not self.settle(place, self._work(self._items[place])):
                     return
+                place = -1
         except BaseException as error:  # raised where the outcomes are waited for
-            if place not in self._outcomes:  # what was given up may fail as it likes
-                self._error = error
-                self.is_over.set()
+            with self._lock:
+                is_given_up = place in self._outcomes
+            if not is_given_up:  # what was given up may fail as it likes
+                self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the round with an error; no further item is begun."""
+        self._error = error
+        self.is_over.set()
 
     def settle(self, place: int, outcome: Outcome | TimeoutError) -> bool:
         """Note an outcome; false where there was one, which stands."""

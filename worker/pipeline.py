@@ -61,6 +61,8 @@ _PREDICTED = 32
 #: Of the back catalogue only so many are loaded before it is looked for fresh uploads, no more
 #: often than this, while such are expected. Each part's end costs the threads a moment.
 _LOADED, _LOOK_SECONDS = 8, 0.015
+#: Of slow pictures fewer, expected or not: as many as the last ones took so long for.
+_PART_SECONDS = 0.4
 #: Halves that are longer are of a multiple: for another number the network is set up anew.
 _EVEN = 16
 
@@ -105,6 +107,8 @@ class Pipeline:
         self._load_predictor = load_predictor
         self._model: Model | None = None
         self._fresh = Arrivals()
+        #: Seconds that a picture of the latest part took to load, threads counted together.
+        self._pace = _PART_SECONDS / _LOADED
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -159,9 +163,12 @@ class Pipeline:
         """Load and predict some uploads; add what became of each."""
         outcomes: list[LoadOutcome] = []
         is_old = not claims[0].fresh  # a batch is of one lane
-        size = _LOADED if is_old and self._fresh.are_expected() else _PREDICTED
-        for part in _parts(claims, size):
+        while len(outcomes) < len(claims):
+            first = len(outcomes)
+            part = claims[first : first + (self._part_size() if is_old else _PREDICTED)]
+            began = time.monotonic()
             outcomes += with_claims(part, self._threads.map(partial(self._load, batch), part))
+            self._pace = (time.monotonic() - began) / len(part)
             if is_old:
                 self._let_fresh_pass(batch)
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
@@ -181,6 +188,12 @@ class Pipeline:
         found.failed += [o for o in outcomes if isinstance(o, Failed)]
         found.unbegun += [o.claim for o in outcomes if isinstance(o, Unbegun)]
 
+    def _part_size(self) -> int:
+        """Return how many of the back catalogue to load before it is looked who wants to pass."""
+        most = _LOADED if self._fresh.are_expected() else _PREDICTED
+        in_time = int(_PART_SECONDS / max(self._pace, _PART_SECONDS / most))
+        return max(self._settings.decode_threads, in_time)
+
     def _let_fresh_pass(self, batch: _Batch) -> None:
         """Take one batch of fresh uploads the whole way, in the middle of another.
 
@@ -198,7 +211,7 @@ class Pipeline:
         except MemoryError:  # ends the process
             raise
         except Exception as error:  # whatever it was, the batch under way loses nothing by it
-            log.error("fresh uploads wait for the end of a batch: %s", error)
+            log.error("fresh uploads wait for the end of a batch, or of their lease: %s", error)
 
     def load_active(self) -> None:
         """Load the active model version where it is not the one that is loaded.

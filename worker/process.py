@@ -97,7 +97,9 @@ def answer(backfill: bool) -> None:
             end = time.monotonic() + _BELL_SHARE * settings().lease_seconds
             while _answer(backfill) and time.monotonic() < end:
                 if backfill and has_messages(_app(), INGEST):
-                    break  # fresh uploads may be among them, which no row tells of yet
+                    # Fresh uploads may be among them, which no row tells of yet. A worker of this
+                    # lane alone loses some milliseconds by it, and goes on with its next bell.
+                    break
     finally:
         if stuck := pipeline().stuck + drawer().stuck:
             # Its threads cannot be ended and hold memory, perhaps a core. What it held is written.

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from db.settings import DatabaseSettings
 from errors import UsageError
+from errors.hints import env_hint
 from models.pictures import MAX_BYTES, MAX_PIXELS, Limits
 
 #: A process that predicts batches of 32 has set aside some 430 MiB before a large picture comes.
@@ -118,8 +119,7 @@ class WorkerSettings(DatabaseSettings):
         """Return the broker's URL. Raises UsageError where none is set."""
         if not self.broker_url:
             raise UsageError(
-                "HANGTAG_BROKER_URL is not set; for a running `hangtag up`: "
-                'eval "$(hangtag env --data-dir DIR)"'
+                f"HANGTAG_BROKER_URL is not set; for a running `hangtag up`: {env_hint()}"
             )
         return self.broker_url
 
@@ -128,7 +128,7 @@ class WorkerSettings(DatabaseSettings):
         if self.store is None:
             raise UsageError(
                 "HANGTAG_STORE is not set: the folder that pictures are copied into; for a "
-                'running `hangtag up`: eval "$(hangtag env --data-dir DIR)"'
+                f"running `hangtag up`: {env_hint()}"
             )
         return self.store
 

@@ -7,8 +7,6 @@ import json
 import logging
 import os
 import secrets
-import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -302,13 +300,6 @@ class Supervisor:
         descriptor = os.open(self._state, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(state, file, indent=1)
-
-
-def env_hint(data_dir: Path) -> str:
-    """Return the line that prepares another terminal; it can be pasted from any folder."""
-    program = shutil.which("hangtag") or str(Path(sys.executable).with_name("hangtag"))
-    folder = shlex.quote(str(data_dir.absolute()))
-    return f'eval "$({shlex.quote(program)} env --data-dir {folder})"'
 
 
 def read_environment(data_dir: Path) -> dict[str, str]:

@@ -23,4 +23,4 @@ def _element(value: str | float | None) -> str:
         raise TypeError(f"no element of an array: {value!r}")
     if "\\" in value or '"' in value:
         value = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{value}"'
+    return '"' + value + '"'  # not by its format, which of a str that is an Enum is its name

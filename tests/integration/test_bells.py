@@ -43,7 +43,7 @@ def test_it_is_not_rung_where_enough_messages_wait(settings: WorkerSettings) -> 
 
 
 def test_a_back_catalogue_wakes_who_waits_for_the_first_lane(settings: WorkerSettings) -> None:
-    """Where bells wait nobody sleeps: each upload would cost workers a bell for nothing."""
+    """Where bells wait hardly anybody sleeps, and each upload would cost workers a bell."""
     with make_app(settings) as app, app.connection_for_read() as connection:
         waiting = connection.default_channel.client
         waiting.delete(INGEST, BACKFILL)

@@ -144,9 +144,37 @@ def test_where_no_fresh_uploads_are_expected_it_is_looked_less_often(
     """The end of each part leaves a core idle for a moment: 2 % of a back catalogue's time."""
     small = settings.model_copy(update={"batch_size": 16})
     pipeline, batches = noting(engine, small, predictor)
+    submit("warm", 1, -1)
+    assert pipeline.run_batch(backfill=True).written == 1  # how fast it loads is known by now
     flood(pipeline, small, submit)
     assert pipeline.run_batch(backfill=True).written == 16
-    assert batches == [5, 5, 16]
+    assert batches == [1, 5, 5, 16]
+
+
+def test_of_slow_pictures_fewer_are_loaded_before_it_is_looked(
+    engine: Engine,
+    settings: WorkerSettings,
+    predictor: Predictor,
+    submit: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """None expected, so 32 would be loaded: a fresh upload that comes would wait seconds."""
+    pipeline, _ = noting(engine, settings, predictor)
+    read, sizes, map_ = PictureStore.read, [], pipeline._threads.map
+
+    def read_slowly(store: PictureStore, uri: str) -> bytes:
+        time.sleep(0.3)
+        return read(store, uri)
+
+    def map_noting(work: Callable[[object], object], part: Sequence[object]) -> object:
+        sizes.append(len(part))
+        return map_(work, part)
+
+    monkeypatch.setattr(PictureStore, "read", read_slowly)
+    monkeypatch.setattr(pipeline._threads, "map", map_noting)
+    submit("old", 14, -1)
+    assert pipeline.run_batch(backfill=True).written == 14
+    assert sizes == [8, 2, 2, 2]
 
 
 def flood(pipeline: Pipeline, settings: WorkerSettings, submit: Callable[..., None]) -> None:
@@ -210,7 +238,7 @@ def test_what_fails_in_between_costs_the_batch_under_way_nothing(
     submit("old", 10, -1)
     pipeline = Pipeline(engine, settings, "test", lambda _: predictor)
     assert pipeline.run_batch(backfill=True).written == 10
-    assert "fresh uploads wait for the end of a batch: it is away" in caplog.text
+    assert "fresh uploads wait for the end of a batch, or of their lease: it is away" in caplog.text
 
 
 def test_a_model_that_is_activated_in_between_writes_what_passed_and_no_more(

@@ -125,6 +125,37 @@ def test_the_whole_way_through_the_command_line(up: Up, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     assert processes_of(folder) == []
+    said = (folder / "up.log").read_text().splitlines()
+    assert [line.endswith("hangtag operator add NAME") for line in said].count(True) == 1
+    assert said[-1] == "stopped"
+
+
+def test_who_may_log_in_is_asked_for_until_there_is_somebody(up: Up, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first = up(folder)
+    added = subprocess.run(
+        [sys.executable, "-m", "worker", "operator", "add", "mira", "--password-stdin"],
+        cwd=ROOT,
+        env=environment(folder),
+        input="long enough for a test\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert added.returncode == 0, added.stderr
+    first.send_signal(signal.SIGTERM)
+    first.wait(60)
+    second = up(folder)
+    second.send_signal(signal.SIGTERM)
+    second.wait(60)
+    assert "operator add" not in (folder / "up.log").read_text()
+
+
+def test_a_folder_without_pictures_ends_with_an_error(up: Up, tmp_path: Path) -> None:
+    """A script that hands in the wrong folder is told so."""
+    up(tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    assert hangtag(tmp_path / "data", "submit", str(tmp_path / "empty"), ends_with=1) == []
 
 
 def _count(rows: list[dict[str, object]]) -> dict[str, int]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
 import pytest
 
 from db.queries.arrays import array_text
+
+
+class Named(str, Enum):  # noqa: UP042 (a StrEnum has its value as its format)
+    """Text that prints as something else, as producers may have it."""
+
+    ONE = "file:///a.jpg"
 
 
 def test_what_is_neither_text_nor_a_number_is_refused() -> None:
@@ -21,6 +28,7 @@ def test_what_is_neither_text_nor_a_number_is_refused() -> None:
         ([1, -2], "{1,-2}"),
         ([0.5, None], "{0.5,NULL}"),
         (["", "NULL", None], '{"","NULL",NULL}'),
+        ([Named.ONE], '{"file:///a.jpg"}'),
         (["a,b", "{c}", ' "d" ', "e\\f"], r'{"a,b","{c}"," \"d\" ","e\\f"}'),
     ],
 )

@@ -6,20 +6,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker import arrivals as arrivals_module
+from worker.arrivals import Arrivals
 
 
-def test_fresh_uploads_are_expected_for_a_few_of_their_gaps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Hold the time, in its only place."""
     now = [1000.0]
-    monkeypatch.setattr(arrivals_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    arrivals = arrivals_module.Arrivals()
+    monkeypatch.setattr("worker.arrivals.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_fresh_uploads_are_expected_for_a_few_of_their_gaps(clock: list[float]) -> None:
+    now = clock
+    arrivals = Arrivals()
     assert not arrivals.are_expected()
 
     def expected_for(gap: float) -> float:
         """Let many come at this distance, and see how long another one is expected."""
-        for _ in range(40):
+        for _ in range(max(40, round(20 / gap))):
             now[0] += gap
             arrivals.note()
         last = now[0]
@@ -31,3 +36,19 @@ def test_fresh_uploads_are_expected_for_a_few_of_their_gaps(
     assert expected_for(5) == pytest.approx(20, abs=0.2)
     assert expected_for(0.01) == pytest.approx(2, abs=0.2)
     assert expected_for(600) == pytest.approx(120, abs=0.2)
+
+
+def test_a_burst_is_expected_again_after_a_pause_as_long_as_those_before(
+    clock: list[float],
+) -> None:
+    """Workers share it out in batches that follow each other closely, which tell little."""
+    arrivals = Arrivals()
+    expected = []
+    for _ in range(30):
+        clock[0] += 10
+        expected.append(arrivals.are_expected())
+        for _ in range(5):
+            clock[0] += 0.05
+            arrivals.note()
+    assert expected[0] is False
+    assert all(expected[5:])

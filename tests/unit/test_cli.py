@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -154,10 +156,21 @@ def test_an_error_is_one_line_on_stderr_and_an_exit_code(
 def test_the_program_ends_with_the_same_line_and_code() -> None:
     result = hangtag("status")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.splitlines() == [
-        "hangtag: HANGTAG_DATABASE_URL is not set; for a running `hangtag up`: "
-        'eval "$(hangtag env --data-dir DIR)"'
-    ]
+    [line] = result.stderr.splitlines()
+    found = re.fullmatch(
+        r"hangtag: HANGTAG_DATABASE_URL is not set; for a running `hangtag up`: "
+        r'eval "\$\((.+) env --data-dir DIR\)"',
+        line,
+    )
+    assert found
+    # No PATH leads to it after `./run install`; the line can be pasted all the same.
+    assert os.access(shlex.split(found[1])[0], os.X_OK)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = hangtag("--version")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"hangtag {metadata.version('hangtag')}\n"
 
 
 def test_env_for_a_folder_where_nothing_runs_says_how_to_start(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -161,6 +162,32 @@ def test_a_thread_that_cannot_even_begin_is_no_reason_to_wait(
     monkeypatch.setattr("worker.patience.start_watch", refuse)
     with pytest.raises(MemoryError):
         threads.map(lambda number: number, range(4))
+
+
+def test_where_no_second_thread_can_be_had_the_first_does_not_go_on_unwatched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = PatientThreads(2, 5)
+    begun, may_end = [], threading.Event()
+    submit = threads._pool.submit
+
+    def submit_once(work: Callable[[], None]) -> None:
+        monkeypatch.setattr(threads._pool, "submit", refuse)
+        submit(work)
+
+    def refuse(_work: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def work(number: int) -> None:
+        begun.append(number)
+        may_end.wait(20)
+
+    monkeypatch.setattr(threads._pool, "submit", submit_once)
+    with pytest.raises(RuntimeError, match="new thread"):
+        threads.map(work, range(10))
+    may_end.set()
+    threads._pool.shutdown(wait=True)
+    assert begun in ([], [0])
 
 
 def test_an_error_of_the_work_itself_is_raised() -> None:

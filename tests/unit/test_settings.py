@@ -111,7 +111,7 @@ def test_a_value_that_does_not_fit_is_reported_by_the_name_of_its_variable(
 def test_what_is_missing_is_named_with_what_to_do(method: str, name: str) -> None:
     with pytest.raises(UsageError, match=f"^{name} is not set") as caught:
         getattr(load_settings(), method)()
-    assert "hangtag env --data-dir" in str(caught.value)
+    assert "hangtag env --data-dir DIR" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

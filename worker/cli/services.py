@@ -12,7 +12,10 @@ from typing import Annotated, NoReturn
 import typer
 from celery.utils.nodenames import default_nodename, host_format
 
+from db.queries.operators import list_names
+from db.session import make_engine, transaction
 from errors import HangtagError, UsageError
+from errors.hints import env_hint, program
 from worker.app import LANES, make_app
 from worker.cli.output import note, print_json
 from worker.health import CHECKS, Progress, ask_metrics, begin_progress, check
@@ -21,7 +24,7 @@ from worker.settings import load_settings
 from worker.setup import migrate as migrate_database
 from worker.setup import missing_weights
 from worker.stages import STAGES
-from worker.supervisor import Supervisor, env_hint, read_environment
+from worker.supervisor import Supervisor, read_environment
 
 DEFAULT_DATA_DIR = Path(".hangtag")
 
@@ -72,6 +75,8 @@ def up(
             note(line)
         note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")
         note(f"In other terminals: {env_hint(data_dir)}")
+        if not _has_operator(supervisor):
+            note(f"Nobody may log in yet. In one of those: {program()} operator add NAME")
         note("Ctrl-C ends it.")
         if warning := missing_weights(supervisor.active_model, supervisor.weights):
             note(f"hangtag: {warning}")
@@ -80,6 +85,15 @@ def up(
         note("stopping …")
     finally:
         supervisor.stop()
+    note("stopped")
+
+
+def _has_operator(supervisor: Supervisor) -> bool:
+    engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
+    with transaction(engine) as session:
+        found = bool(list_names(session))
+    engine.dispose()
+    return found
 
 
 def env(data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:

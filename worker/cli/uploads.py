@@ -74,7 +74,7 @@ def submit(
     A local file is copied into the picture store. A folder is searched for pictures. A URI
     (file://…) is taken as it is and must lie inside the store or HANGTAG_FILE_ROOTS.
     The same file or URI from the same source twice is one upload. Ends with 1 where something
-    could not be handed in or, with --wait, an upload died.
+    could not be handed in, where there was nothing to hand in, or, with --wait, an upload died.
 
     Example: hangtag submit ~/photos --source app --wait
     """
@@ -102,7 +102,7 @@ def submit(
         note(f"hangtag: {error}")
     if wait:
         dead = _wait_for(make_engine(settings.require_url()), waiting)
-    if failed or refused or dead:
+    if failed or refused or dead or not (paths or uris):
         raise typer.Exit(1)
 
 
