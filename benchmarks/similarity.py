@@ -119,7 +119,7 @@ def measure_size(
     note("searches in process")
     curves = {
         "Hangtag": ours,
-        "hnswlib": hnswlib_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS, graph),
+        "hnswlib": hnswlib_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS),
         "FAISS HNSW": faiss_curve(gallery.vectors, vectors, truth, EFS_IN_PROCESS, graph),
     }
     for name in ("hnswlib", "FAISS HNSW"):
