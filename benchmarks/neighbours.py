@@ -31,8 +31,8 @@ class Graph:
     construction: int
 
 
-#: hnswlib's own defaults: built as narrowly as ours it does not reach our recall among a million,
-#: however wide it then searches (0.944 with 1,600 candidates).
+#: hnswlib's own defaults: with our graph it does not reach our recall among a million, however wide
+#: it then searches (0.944 with 1,600 candidates).
 HNSWLIBS_OWN = Graph(16, 200)
 
 
@@ -82,10 +82,14 @@ def exact(vectors: Vectors, queries: Vectors, truth: NDArray[np.int64]) -> Point
 
 
 def hnswlib_curve(
-    vectors: Vectors, queries: Vectors, truth: NDArray[np.int64], efs: Sequence[int]
+    way: str,
+    vectors: Vectors,
+    queries: Vectors,
+    truth: NDArray[np.int64],
+    efs: Sequence[int],
+    graph: Graph,
 ) -> list[Point]:
     """Build hnswlib's index in memory and sweep `ef`. Raises UsageError where it is missing."""
-    graph = HNSWLIBS_OWN
     try:
         import hnswlib
     except ImportError as error:
@@ -102,7 +106,7 @@ def hnswlib_curve(
     points = []
     for ef in efs:
         index.set_ef(ef)
-        points.append(measure("hnswlib", ef, search, truth))
+        points.append(measure(way, ef, search, truth))
     return points
 
 
@@ -134,3 +138,17 @@ def at_recall(points: Sequence[Point], recall: float) -> Point | None:
     """Return the fastest point that reaches a recall; None where none does."""
     good = [point for point in points if point.recall >= recall]
     return min(good, key=lambda point: point.p95_ms) if good else None
+
+
+def at_equal_recall(
+    ours: Sequence[Point], beside: Sequence[Point], recall: float
+) -> tuple[float, float] | None:
+    """Return our p95 as a multiple of another's, and the recall at which both reach it.
+
+    That is `recall`, or as much as both reach at all. None where there are no points.
+    """
+    if not ours or not beside:
+        return None
+    equal = min(recall, max(p.recall for p in ours), max(p.recall for p in beside))
+    mine, other = at_recall(ours, equal), at_recall(beside, equal)
+    return None if mine is None or other is None else (rounded(mine.p95_ms / other.p95_ms), equal)

@@ -16,6 +16,7 @@ from benchmarks.__main__ import make_parser
 from benchmarks.contestants import ratio, take_turns
 from benchmarks.latency import random_moments
 from benchmarks.model import name_of, network_rows, precisions
+from benchmarks.neighbours import Point, at_equal_recall
 from errors import UsageError
 from models.backends import OpenVinoBackend
 from models.card import Card, version_folder
@@ -147,3 +148,23 @@ def test_figures_of_another_precision_are_named_after_it() -> None:
     assert name_of(served, served) == "pictures_per_second_at_8"
     other = {"precision": "f32", "batch": 8}
     assert name_of(other, served) == "pictures_per_second_at_8_f32"
+
+
+def curve(*points: tuple[float, float]) -> list[Point]:
+    """Points of a recall and a p95, wider and wider."""
+    return [Point("any", ef, recall, p95, p95) for ef, (recall, p95) in enumerate(points, 1)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "found"),
+    [
+        ([(0.95, 0.5), (0.98, 1.0), (0.99, 2.0)], (3.0, 0.98)),  # both reach what is asked for
+        ([(0.90, 0.5), (0.94, 2.0)], (0.5, 0.94)),  # compared at the most that it reaches
+        ([], None),
+    ],
+)
+def test_searches_are_compared_where_they_find_as_much(
+    beside: list[tuple[float, float]], found: tuple[float, float] | None
+) -> None:
+    ours = curve((0.95, 1.0), (0.97, 2.0), (0.985, 3.0))
+    assert at_equal_recall(ours, curve(*beside), 0.98) == found
