@@ -15,7 +15,7 @@ from db.embedded import EmbeddedPostgres
 from tests.conftest import TEMPLATE, run_sql
 
 #: At these numbers an exact scan is dearer than a search as wide as the database sets it.
-ROWS = 9000
+ROWS = 12_000
 RARE = 7
 #: Lets vectors into the index, as the janitor does; they would be fresh without it.
 FOLDING = "SELECT set_config('hangtag.folding', %s, false)"
@@ -33,7 +33,7 @@ def drawn(generator: np.random.Generator) -> str:
 
 @pytest.fixture(scope="module", params=["indexed", "a third fresh"])
 def gallery(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A database with 9,000 vectors: half of them Tshirts, seven Ties."""
+    """A database with 12,000 vectors: half of them Tshirts, seven Ties."""
     name = f"gallery_{uuid.uuid4().hex[:12]}"
     run_sql(postgres.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     database_url = postgres.url(name)
