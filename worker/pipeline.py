@@ -43,6 +43,7 @@ from worker.outcomes import (
     Unbegun,
     with_claims,
 )
+from worker.pace import Pace
 from worker.patience import PatientThreads
 from worker.routing import REVIEW, to_result
 from worker.settings import WorkerSettings
@@ -58,11 +59,8 @@ LoadOutcome = Loaded | Failed[Claim] | Unbegun[Claim]
 _LOADING_SHARE = 1 / 3
 #: Pictures that are loaded and predicted together: fewer would fetch the weights anew more often.
 _PREDICTED = 32
-#: Of the back catalogue only so many are loaded before it is looked for fresh uploads, no more
-#: often than this, while such are expected. Each part's end costs the threads a moment.
-_LOADED, _LOOK_SECONDS = 8, 0.015
-#: Of slow pictures fewer, expected or not: as many as the last ones took so long for.
-_PART_SECONDS = 0.4
+#: It is looked for fresh uploads no more often than this.
+_LOOK_SECONDS = 0.015
 #: Halves that are longer are of a multiple: for another number the network is set up anew.
 _EVEN = 16
 
@@ -107,8 +105,7 @@ class Pipeline:
         self._load_predictor = load_predictor
         self._model: Model | None = None
         self._fresh = Arrivals()
-        #: Seconds that a picture of the latest part took to load, threads counted together.
-        self._pace = _PART_SECONDS / _LOADED
+        self._pace = Pace(settings.decode_threads)
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -140,8 +137,8 @@ class Pipeline:
             return BatchReport()
         batch.times.add("queue", sum(claim.waited for claim in batch.claims))
         found = Outcomes()
-        for claims in _parts(batch.claims, _PREDICTED):
-            self._work(batch, claims, found)
+        for first in range(0, len(batch.claims), _PREDICTED):
+            self._work(batch, batch.claims[first : first + _PREDICTED], found)
         handed_back = self._hand_back(found.unbegun)
         with batch.times.measure("write"):
             written = self._write(batch.model, found.done, found.failed)
@@ -164,11 +161,11 @@ class Pipeline:
         outcomes: list[LoadOutcome] = []
         is_old = not claims[0].fresh  # a batch is of one lane
         while len(outcomes) < len(claims):
-            first = len(outcomes)
-            part = claims[first : first + (self._part_size() if is_old else _PREDICTED)]
-            began = time.monotonic()
+            first, began = len(outcomes), time.monotonic()
+            size = self._pace.part_size(self._fresh.are_expected()) if is_old else _PREDICTED
+            part = claims[first : first + size]
             outcomes += with_claims(part, self._threads.map(partial(self._load, batch), part))
-            self._pace = (time.monotonic() - began) / len(part)
+            self._pace.note(len(part), time.monotonic() - began)
             if is_old:
                 self._let_fresh_pass(batch)
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
@@ -187,12 +184,6 @@ class Pipeline:
                 found.failed.append(result)
         found.failed += [o for o in outcomes if isinstance(o, Failed)]
         found.unbegun += [o.claim for o in outcomes if isinstance(o, Unbegun)]
-
-    def _part_size(self) -> int:
-        """Return how many of the back catalogue to load before it is looked who wants to pass."""
-        most = _LOADED if self._fresh.are_expected() else _PREDICTED
-        in_time = int(_PART_SECONDS / max(self._pace, _PART_SECONDS / most))
-        return max(self._settings.decode_threads, in_time)
 
     def _let_fresh_pass(self, batch: _Batch) -> None:
         """Take one batch of fresh uploads the whole way, in the middle of another.
@@ -386,10 +377,6 @@ class Pipeline:
             failed=len(failed),
             superseded=len(outcomes) - len(held),
         )
-
-
-def _parts(claims: Sequence[Claim], size: int) -> list[Sequence[Claim]]:
-    return [claims[first : first + size] for first in range(0, len(claims), size)]
 
 
 def _once_more(write: Callable[[], Written]) -> Written:

@@ -1,0 +1,29 @@
+"""How many pictures of the back catalogue are loaded before it is looked who wants to pass."""
+
+from __future__ import annotations
+
+
+class Pace:
+    """The size of the next part, by how long the pictures of the latest one took to load.
+
+    Each part's end costs the threads a moment, so parts are as large as who waits allows.
+    """
+
+    #: Most pictures of a part where fresh uploads are expected, and where none are.
+    _WATCHFUL, _ALONE = 8, 32
+    #: Of slow pictures fewer, expected or not: as many as the last ones took so long for.
+    _SECONDS = 0.4
+
+    def __init__(self, least: int) -> None:
+        """`least` is the number of threads: each has a picture."""
+        self._least = least
+        self._seconds = self._SECONDS / self._WATCHFUL
+
+    def note(self, pictures: int, seconds: float) -> None:
+        """Note how long a part took, all threads together."""
+        self._seconds = seconds / pictures
+
+    def part_size(self, is_fresh_expected: bool) -> int:
+        """Return how many pictures to load next."""
+        most = self._WATCHFUL if is_fresh_expected else self._ALONE
+        return max(self._least, int(self._SECONDS / max(self._seconds, self._SECONDS / most)))
