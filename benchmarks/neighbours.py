@@ -147,8 +147,7 @@ def at_equal_recall(
 
     That is `recall`, or as much as both reach at all. None where there are no points.
     """
-    if not ours or not beside:
-        return None
-    equal = min(recall, max(p.recall for p in ours), max(p.recall for p in beside))
+    most = [max((point.recall for point in curve), default=0.0) for curve in (ours, beside)]
+    equal = min(recall, *most)
     mine, other = at_recall(ours, equal), at_recall(beside, equal)
-    return None if mine is None or other is None else (rounded(mine.p95_ms / other.p95_ms), equal)
+    return (rounded(mine.p95_ms / other.p95_ms), equal) if mine and other else None

@@ -1,8 +1,8 @@
-"""The console on a fresh database, an operator who is logged in, and the emptied broker."""
+"""The console on a fresh database, a logged-in operator, the emptied broker, and the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -10,10 +10,15 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from db import roles
-from db.session import make_engine
+from db.queries.uploads import insert_uploads
+from db.session import make_engine, transaction
+from models.predictor import Predictor
 from review.app import create_app
+from tests.conftest import SAMPLES
 from tests.integration.console import log_in, settings_for
 from worker.broker import EmbeddedValkey
+from worker.settings import WorkerSettings
+from worker.storage import PictureStore
 
 
 @pytest.fixture
@@ -40,3 +45,22 @@ def server(valkey: EmbeddedValkey) -> redis.Redis:
     client = redis.Redis(unix_socket_path=str(valkey.socket))
     client.flushall()
     return client
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Predictor:
+    """The shipped model, loaded once."""
+    return Predictor.load()
+
+
+@pytest.fixture
+def submit(engine: Engine, settings: WorkerSettings) -> Callable[..., None]:
+    """Hand in so many uploads of one picture; a priority below zero is the back catalogue."""
+    uri = PictureStore(settings.require_store()).put(SAMPLES / "polo_green.jpg").uri
+
+    def hand_in(source: str, count: int, priority: int) -> None:
+        names = [str(number) for number in range(count)]
+        with transaction(engine) as session:
+            insert_uploads(session, [uri] * count, source, names, priority)
+
+    return hand_in

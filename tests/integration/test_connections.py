@@ -11,11 +11,8 @@ from db.session import ask, connection, make_engine, transaction
 from errors import TransientError
 from models.predictor import Predictor
 from tests.conftest import run_sql
-from tests.integration.test_passing import predictor, submit
 from worker.pipeline import Pipeline
 from worker.settings import WorkerSettings
-
-__all__ = ["predictor", "submit"]  # fixtures
 
 
 def cut(settings: WorkerSettings) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from db.queries.uploads import insert_uploads
 from db.session import transaction
 from errors import TransientError
 from models.pictures import decode, read_bytes
@@ -30,25 +29,6 @@ from worker.stages import StageTimes
 from worker.storage import PictureStore
 
 __all__ = ["drawer", "review", "unsure", "worker_engine"]  # fixtures
-
-
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    """The shipped model, loaded once."""
-    return Predictor.load()
-
-
-@pytest.fixture
-def submit(engine: Engine, settings: WorkerSettings) -> Callable[..., None]:
-    """Hand in so many uploads of one picture; a priority below zero is the back catalogue."""
-    uri = PictureStore(settings.require_store()).put(SAMPLES / "polo_green.jpg").uri
-
-    def hand_in(source: str, count: int, priority: int) -> None:
-        names = [str(number) for number in range(count)]
-        with transaction(engine) as session:
-            insert_uploads(session, [uri] * count, source, names, priority)
-
-    return hand_in
 
 
 def while_loading(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:

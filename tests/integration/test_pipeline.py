@@ -30,12 +30,6 @@ from worker.storage import PictureStore
 GOOD = ("polo_green.jpg", "watch_steel_blue_dial.jpg", "tshirt_grey_bands_alpha.png")
 
 
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    """The shipped model, loaded once."""
-    return Predictor.load()
-
-
 @pytest.fixture
 def pipeline(engine: Engine, settings: WorkerSettings, predictor: Predictor) -> Iterator[Pipeline]:
     """A pipeline on the fresh database."""
