@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.installation import Connection, Installation, new_source, run_sql, wait_for_the_end
 from benchmarks.report import note
-from worker.settings import WorkerSettings
+from errors import HangtagError
 
 #: Rows are taken from a backlog for so long; the rest is thrown away.
 SECONDS = 8.0
@@ -76,9 +76,13 @@ def _cost(site: Installation, connection: Connection, files: Sequence[Path], wai
     parameters = [source, stopped, site.workers, rung, site.workers]
     [(cost, whole)] = run_sql(connection, _COST, parameters)
     run_sql(connection, "VACUUM hangtag_data.uploads")
-    if waiting > 2 * site.workers * WorkerSettings().batch_size:
+    if waiting > 2 * site.workers * site.batch_size:
+        if cost is None:
+            raise HangtagError(f"in {SECONDS:g} s hardly a batch of the backlog was finished")
         return float(str(cost))
     # So few that hardly a batch is left: their time from the bell on is all there is.
+    if whole is None:
+        raise HangtagError(f"in {SECONDS:g} s none of {waiting} uploads was finished")
     return float(str(whole)) / waiting
 
 

@@ -27,6 +27,8 @@ from worker.supervisor import read_environment
 
 HANGTAG = [sys.executable, "-m", "worker"]
 START_SECONDS = 180.0
+#: Most uploads of a claim where nothing else is set, whatever the terminal has set.
+BATCH_SIZE: int = WorkerSettings.model_fields["batch_size"].default
 #: Longest that a measurement waits for uploads to be published.
 END_SECONDS = 900.0
 
@@ -114,10 +116,15 @@ class Installation:
         """Return a producer."""
         return Client(self.url, self.broker_url, Path(self.environment["HANGTAG_STORE"]))
 
+    @property
+    def batch_size(self) -> int:
+        """Most uploads that one of its claims takes."""
+        return int(self._env.get("HANGTAG_BATCH_SIZE", BATCH_SIZE))
+
     def ring(self, lane: str, uploads: int) -> None:
         """Ring for rows that came past every producer."""
         with make_app(self._settings) as app:
-            announce(app, lane, uploads, self._settings.batch_size)
+            announce(app, lane, uploads, self.batch_size)
 
     def totals(self) -> dict[str, float]:
         """Return what its worker has counted since it began, see `worker.stages`."""

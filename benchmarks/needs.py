@@ -20,7 +20,7 @@ BUSY = ("claim", "fetch", "decode", "resize", "predict", "write")
 #: What `--quick` starts from, where nothing was measured: made up, and no figure to keep.
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "pipeline": {
-        "uploads_per_second": 195.0,
+        "uploads_per_second_single": 195.0,
         "uploads_a_batch": 31.0,
         "review_share": 0.4,
         "stage_milliseconds": {**dict.fromkeys(BUSY, 1.0), "predict": 2.0, "preview": 3.0},
@@ -50,7 +50,7 @@ Quantities = dict[str, float]
 class Measured:
     """What the other parts found, on one machine; `cores` are those of that machine."""
 
-    uploads_per_second: float
+    uploads_per_second_single: float
     uploads_a_batch: float
     review_share: float
     predict_share: float
@@ -186,8 +186,11 @@ def worker_needs(
 
 
 def calm_processes(per_day: int, top: float, a: Assumed) -> int:
-    """Return how many processes are no busier in the busiest hour than they are to be."""
-    return math.ceil(per_day / DAY_SECONDS * a.peak / (a.busy * top))
+    """Return how many processes are no busier in the busiest hour than they are to be.
+
+    Two at least: one may fail.
+    """
+    return max(2, math.ceil(per_day / DAY_SECONDS * a.peak / (a.busy * top)))
 
 
 def database_needs(per_day: int, processes: float, m: Measured, a: Assumed) -> Quantities:
@@ -196,13 +199,15 @@ def database_needs(per_day: int, processes: float, m: Measured, a: Assumed) -> Q
     peak = mean * a.peak
     wal = m.wal_bytes + m.wal_bytes_index
     kept = per_day * a.keep_days
+    previews = m.review_share * a.preview_kb * 1e3
     return {
         "cores that write results, busiest hour": peak / m.insert_rows_per_second,
         "cores that move vectors to the index, day's mean": mean / m.fold_rows_per_second,
         "cores that search, busiest hour": peak * a.searches * m.cores / m.queries_per_second,
         "connections of workers": processes,
-        "WAL, MB a second, busiest hour": peak * wal / 1e6,
-        "WAL, GB a day": per_day * wal / 1e9,
+        "WAL without previews, MB a second, busiest hour": peak * wal / 1e6,
+        "WAL without previews, GB a day": per_day * wal / 1e9,
+        "WAL of previews, GB a day": per_day * previews / 1e9,
         "rows, GB a day": per_day * m.row_bytes / 1e9,
         "vectors with their indexes, GB a day": per_day * m.vector_bytes / 1e9,
         "both, TB kept": kept * (m.row_bytes + m.vector_bytes) / 1e12,
@@ -255,7 +260,10 @@ def limits_of_one(m: Measured, a: Assumed) -> list[tuple[str, float]]:
         "half the cores writing results, busiest hour": (
             a.database_cores / 2 * m.insert_rows_per_second * DAY_SECONDS / a.peak
         ),
-        "WAL, busiest hour": a.wal_mb * 1e6 / wal * DAY_SECONDS / a.peak,
+        "WAL with previews, day's mean": (
+            a.wal_mb * 1e6 / (wal + m.review_share * a.preview_kb * 1e3) * DAY_SECONDS
+        ),
+        "WAL without previews, busiest hour": a.wal_mb * 1e6 / wal * DAY_SECONDS / a.peak,
         "WAL where every page is written whole, busiest hour": (
             a.wal_mb * 1e6 / m.wal_bytes_full_pages * DAY_SECONDS / a.peak
         ),

@@ -145,9 +145,11 @@ def at_equal_recall(
 ) -> tuple[float, float] | None:
     """Return our p95 as a multiple of another's, and the recall at which both reach it.
 
-    That is `recall`, or as much as both reach at all. None where there are no points.
+    That is `recall`. Where one of them never reaches it, a hundredth less than the most it does:
+    at that most it would be charged for widths that find hardly anything more. None where there
+    are no points.
     """
-    most = [max((point.recall for point in curve), default=0.0) for curve in (ours, beside)]
-    equal = min(recall, *most)
+    least = min(max((point.recall for point in curve), default=0.0) for curve in (ours, beside))
+    equal = recall if least >= recall else round(least - 0.01, 4)
     mine, other = at_recall(ours, equal), at_recall(beside, equal)
     return (rounded(mine.p95_ms / other.p95_ms), equal) if mine and other else None

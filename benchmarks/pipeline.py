@@ -177,6 +177,8 @@ def key_figures(size: str, processes: int, rates: dict[str, list[float]]) -> dic
     for way in ("bulk", "single", "backfill"):
         if way in rates:
             figures[f"ratio_limit_{way}{name}"] = ratio(rates, way, "limit")
+    if "single" in rates:
+        figures["uploads_per_second_single"] = report.rounded(statistics.median(rates["single"]))
     for kind, called in NAMES.items():
         if called in rates:
             other = "first_written" if kind == "torch" else kind

@@ -128,7 +128,7 @@ def rates_of(measured: Measured, assumed: Assumed) -> Rates:
 
     Raises UsageError where a batch would cost more than its pictures and itself took.
     """
-    whole = 2000 / measured.uploads_per_second
+    whole = 2000 / measured.uploads_per_second_single
     picture_ms = whole - assumed.batch_ms / measured.uploads_a_batch
     if picture_ms <= 0:
         raise UsageError(f"--batch-ms {assumed.batch_ms}: more than a batch was measured to take")

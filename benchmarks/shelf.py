@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import psycopg2
+from sqlalchemy.orm import Session
 
 from benchmarks.gallery import Gallery
-from benchmarks.installation import Connection, run_sql
+from benchmarks.installation import BATCH_SIZE, Connection, run_sql
 from benchmarks.neighbours import Graph, K, Point, measure
 from benchmarks.stock import Vectors, stock_result
 from db.embedded import EmbeddedPostgres
 from db.queries.models import get_active_model
 from db.queries.parts import fold_vectors
-from db.queries.results import write_results
+from db.queries.results import Result, write_results
 from db.queries.uploads import claim_uploads, insert_uploads, mark_finished
 from db.session import make_engine, transaction
 from errors import HangtagError
@@ -32,7 +33,8 @@ from worker.vectors import vector_text
 #: As a server with 8 GB would be set up; the index is built in memory.
 SETTINGS = ("shared_buffers=2GB", "maintenance_work_mem=2GB", "max_wal_size=8GB")
 ROWS_A_COPY = 20_000
-BATCH = 32
+#: Of so many results one is accepted; the others go to a person, as of the sample pictures.
+ACCEPTED = 4
 
 #: A row of COPY's binary form: number of columns, then length and bytes of each.
 _ROW = np.dtype(
@@ -206,23 +208,23 @@ class Shelf:
 
     def insert_rate(self, vectors: Vectors) -> float:
         """Write further results in batches, as a worker does; return rows a second."""
-        results = [stock_result(vector) for vector in vectors]
+        results = _results(vectors)
         run_sql(
             self._connection,
             "INSERT INTO hangtag_data.uploads (id, source, uri, status, finished_at) SELECT id, "
             "'bench', 'file:///bench', 'tagged', now() FROM unnest(CAST(%s AS uuid[])) AS s (id)",
-            [[str(result.upload_id) for result in results]],
+            [[result.upload_text for result in results]],
         )
         began = time.perf_counter()
-        for start in range(0, len(results), BATCH):
+        for start in range(0, len(results), BATCH_SIZE):
             with transaction(self._engine) as session:
-                write_results(
-                    session,
-                    results[start : start + BATCH],
-                    self._active.version,
-                    self._active.generation,
-                )
+                self._write(session, results[start : start + BATCH_SIZE])
         return len(results) / (time.perf_counter() - began)
+
+    def _write(self, session: Session, results: Sequence[Result]) -> None:
+        """Write results of first attempts."""
+        first = {result.upload_id for result in results}
+        write_results(session, results, self._active.version, self._active.generation, first)
 
     def fold_rate(self) -> float:
         """Move what is fresh to the index, as the janitor does; return rows a second."""
@@ -237,7 +239,8 @@ class Shelf:
     def wal_a_row(self, vectors: Vectors) -> dict[str, object]:
         """Take uploads the whole way and return the bytes of WAL each.
 
-        From submission to the written result, and to the index, as a long time after a checkpoint;
+        From submission to the written result, and to the index, as a long time after a checkpoint,
+        without previews;
         `wal_bytes_full_pages` is both right after one, when each page that is touched for the first
         time is written whole.
         """
@@ -259,14 +262,14 @@ class Shelf:
         with transaction(self._engine) as session:
             names = [str(uuid.uuid4()) for _ in vectors]
             insert_uploads(session, ["file:///bench"] * count, "wal", names)
-        for start in range(0, count, BATCH):
+        for start in range(0, count, BATCH_SIZE):
             with transaction(self._engine) as session:
-                claims = claim_uploads(session, "bench", BATCH, 120.0, backfill=False)
-            batch = zip(claims, vectors[start : start + BATCH], strict=True)
-            results = [replace(stock_result(v), upload_id=claim.id) for claim, v in batch]
+                claims = claim_uploads(session, "bench", BATCH_SIZE, 120.0, backfill=False)
+            stock = zip(claims, _results(vectors[start : start + BATCH_SIZE]), strict=True)
+            batch = [(claim, replace(one, upload_id=claim.id)) for claim, one in stock]
             with transaction(self._engine) as session:
-                mark_finished(session, [(claim, "tagged") for claim in claims])
-                write_results(session, results, self._active.version, self._active.generation)
+                mark_finished(session, [(c, "review" if r.reason else "tagged") for c, r in batch])
+                self._write(session, [result for _, result in batch])
         written = self._wal_bytes()
         self.fold_rate()
         return (written - began) / count, (self._wal_bytes() - written) / count
@@ -287,7 +290,10 @@ class Shelf:
         return int(str(position))
 
     def bytes_a_row(self) -> dict[str, object]:
-        """Return what an upload takes on disk: its vector with all indexes, and all other rows."""
+        """Return what an upload takes on disk: its vector with all indexes, and all other rows.
+
+        But its preview, if it needs one.
+        """
         [(vector, upload, results)] = run_sql(self._connection, _BYTES)
         return {
             "vector_bytes": round(float(str(vector))),
@@ -303,9 +309,14 @@ _BYTES = """
         pg_total_relation_size('hangtag_data.uploads')::float
             / (SELECT count(*) FROM hangtag_data.uploads),
         (pg_total_relation_size('hangtag_data.predictions')::float
-            + pg_total_relation_size('hangtag_data.tags'))
+            + pg_total_relation_size('hangtag_data.tags')
+            + pg_total_relation_size('hangtag_data.review_items'))
             / (SELECT count(*) FROM hangtag_data.predictions)
 """
+
+
+def _results(vectors: Vectors) -> list[Result]:
+    return [stock_result(v, to_review=n % ACCEPTED > 0) for n, v in enumerate(vectors)]
 
 
 def _statements(queries: Vectors, wanted: str | None) -> Iterator[str]:

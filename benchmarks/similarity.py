@@ -112,7 +112,7 @@ def measure_size(
             filtered = filtered_points(shelf, gallery, queries, default_ef, figures)
             figures["queries_per_second"] = rounded(
                 shelf.queries_per_second(
-                    vectors, best.ef or 0, report.cores(), 1.0 if quick else SECONDS
+                    vectors, default_ef, report.cores(), 1.0 if quick else SECONDS
                 )
             )
             further = gallery.vectors[: 64 if quick else INSERTED]
@@ -120,7 +120,7 @@ def measure_size(
                 shelf.insert_rate(with_noise(further, np.random.default_rng(SEED)))
             )
             figures["p95_ms_while_fresh"] = shelf.curve(
-                "fresh beside the index", vectors, truth, [best.ef or 0]
+                "fresh beside the index", vectors, truth, [default_ef]
             )[0].p95_ms
             figures["fold_rows_per_second"] = rounded(shelf.fold_rate())
             figures |= shelf.bytes_a_row()

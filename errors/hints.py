@@ -9,8 +9,13 @@ from pathlib import Path
 
 
 def program() -> str:
-    """Return the path of `hangtag`: no PATH leads to it where only `./run` installed it."""
-    return shlex.quote(shutil.which("hangtag") or str(Path(sys.executable).with_name("hangtag")))
+    """Return the path of the `hangtag` that speaks, from any folder.
+
+    No PATH leads to it where only `./run` installed it, or it leads to another one.
+    """
+    own = Path(sys.executable).with_name("hangtag")
+    found = None if own.exists() else shutil.which("hangtag")
+    return shlex.quote(str(own if found is None else Path(found).absolute()))
 
 
 def env_hint(data_dir: Path | None = None) -> str:

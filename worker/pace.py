@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Pace:
     """The size of the next part, by how long the pictures of the latest one took to load.
@@ -9,7 +11,8 @@ class Pace:
     Each part's end costs the threads a moment, so parts are as large as who waits allows.
     """
 
-    #: Most pictures of a part where fresh uploads are expected, and where none are.
+    #: Most pictures of a part where fresh uploads are expected, and where none are; but one for
+    #: each thread at least.
     _WATCHFUL, _ALONE = 8, 32
     #: Of slow pictures fewer, expected or not: as many as the last ones took so long for.
     _SECONDS = 0.4
@@ -20,10 +23,18 @@ class Pace:
         self._seconds = self._SECONDS / self._WATCHFUL
 
     def note(self, pictures: int, seconds: float) -> None:
-        """Note how long a part took, all threads together."""
-        self._seconds = seconds / pictures
+        """Note how long a part took, all threads together, for the pictures that were loaded.
 
-    def part_size(self, is_fresh_expected: bool) -> int:
-        """Return how many pictures to load next."""
+        What was not begun or not found took no time, and says nothing of the next ones.
+        """
+        if pictures:
+            self._seconds = seconds / pictures
+
+    def part_size(self, left: int, is_fresh_expected: bool) -> int:
+        """Return how many of the pictures that are left to load next.
+
+        The last part is about as large as the others: a single picture keeps one thread busy.
+        """
         most = self._WATCHFUL if is_fresh_expected else self._ALONE
-        return max(self._least, int(self._SECONDS / max(self._seconds, self._SECONDS / most)))
+        size = max(self._least, int(self._SECONDS / max(self._seconds, self._SECONDS / most)))
+        return math.ceil(left / math.ceil(left / size))

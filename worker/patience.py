@@ -39,8 +39,9 @@ class PatientThreads:
         round_ = _Round(work, items)
         try:
             self._watch_over(round_, min(self._size, len(items)))
-        except BaseException as error:  # no further thread, say: those that run must hear of it
+        except BaseException as error:  # no further thread, say, or a time limit's signal
             round_.fail(error)
+            self._leave_behind(len(round_.under_way))
         return round_.result()
 
     def _watch_over(self, round_: _Round[Item, Outcome], threads: int) -> None:
@@ -67,11 +68,15 @@ class PatientThreads:
                 stuck += 1
         if not stuck:  # they ended just now
             return
-        self.stuck += stuck
-        self._pool.shutdown(wait=False)  # whose other threads go on until the round is over
-        self._pool = ThreadPoolExecutor(self._size, "decode")
+        self._leave_behind(stuck)
         for _ in range(stuck):
             self._pool.submit(round_.work)
+
+    def _leave_behind(self, stuck: int) -> None:
+        """Begin a new pool; the old one's threads go on until their round is over."""
+        self.stuck += stuck
+        self._pool.shutdown(wait=False)
+        self._pool = ThreadPoolExecutor(self._size, "decode")
 
 
 class _Round(Generic[Item, Outcome]):

@@ -162,11 +162,13 @@ class Pipeline:
         is_old = not claims[0].fresh  # a batch is of one lane
         while len(outcomes) < len(claims):
             first, began = len(outcomes), time.monotonic()
-            size = self._pace.part_size(self._fresh.are_expected()) if is_old else _PREDICTED
+            left = len(claims) - first
+            size = self._pace.part_size(left, self._fresh.are_expected()) if is_old else left
             part = claims[first : first + size]
             outcomes += with_claims(part, self._threads.map(partial(self._load, batch), part))
-            self._pace.note(len(part), time.monotonic() - began)
             if is_old:
+                loaded_now = sum(isinstance(outcome, Loaded) for outcome in outcomes[first:])
+                self._pace.note(loaded_now, time.monotonic() - began)
                 self._let_fresh_pass(batch)
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:

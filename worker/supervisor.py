@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from sqlalchemy.exc import ArgumentError
 from db.embedded import EmbeddedPostgres, spawn, stop_process
 from db.roles import OPERATOR, WORKER
 from errors import HangtagError, TransientError, UsageError
+from errors.hints import program
 from worker.broker import EmbeddedValkey
 from worker.health import check_broker, find_stall
 from worker.settings import WorkerSettings
@@ -316,7 +318,8 @@ def read_environment(data_dir: Path) -> dict[str, str]:
         running = False
     if not running or not path.exists():
         raise UsageError(
-            f"nothing runs in {data_dir.absolute()}; start it: hangtag up --data-dir {data_dir}"
+            f"nothing runs in {data_dir.absolute()}; "
+            f"start it: {program()} up --data-dir {shlex.quote(str(data_dir.absolute()))}"
         )
     environment: dict[str, str] = json.loads(path.read_text())["environment"]
     return environment

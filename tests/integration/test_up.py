@@ -40,7 +40,7 @@ def up() -> Iterator[Up]:
         running.append(process)
         wait_until(
             lambda: (
-                "Hangtag runs in" in (folder / "up.log").read_text() or process.poll() is not None
+                "Ctrl-C ends it." in (folder / "up.log").read_text() or process.poll() is not None
             ),
             what="up",
         )

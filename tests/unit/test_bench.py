@@ -159,7 +159,7 @@ def curve(*points: tuple[float, float]) -> list[Point]:
     ("beside", "found"),
     [
         ([(0.95, 0.5), (0.98, 1.0), (0.99, 2.0)], (3.0, 0.98)),  # both reach what is asked for
-        ([(0.90, 0.5), (0.94, 2.0)], (0.5, 0.94)),  # compared at the most that it reaches
+        ([(0.90, 0.4), (0.935, 0.5), (0.94, 2.0)], (2.0, 0.93)),  # a hundredth below its most
         ([], None),
     ],
 )

@@ -16,6 +16,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from errors.hints import program
 from tests.conftest import ROOT
 from worker.cli import app, main
 
@@ -181,7 +182,7 @@ def test_env_for_a_folder_where_nothing_runs_says_how_to_start(
         main()
     assert caught.value.code == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"hangtag: nothing runs in {tmp_path}; start it: hangtag up --data-dir {tmp_path}"
+        f"hangtag: nothing runs in {tmp_path}; start it: {program()} up --data-dir {tmp_path}"
     ]
 
 

@@ -181,6 +181,17 @@ def test_the_example_names_each_required_variable_and_no_value() -> None:
     assert {name for name in optional if not re.search(rf"\b{name}\b", TEXT)} == set()
 
 
+def test_the_example_shows_numbers_as_they_are_where_nothing_is_set() -> None:
+    """Who takes the mark away to see what happens changes nothing."""
+    shown = re.findall(r"^# HANGTAG_([A-Z_]+)=(\d+)$", (ROOT / ".env.example").read_text(), re.M)
+    assert len(shown) > 8
+    fields = WorkerSettings.model_fields
+    defaults = {name: fields[name.lower()].default for name, _ in shown}
+    assert {n: float(v) for n, v in shown if defaults[n] is not None} == {
+        name: value for name, value in defaults.items() if value is not None
+    }
+
+
 @pytest.mark.parametrize("service", [*OURS, "broker", "logins"])
 def test_services_cannot_write_to_their_root_or_gain_rights(service: str) -> None:
     one = SERVICES[service]

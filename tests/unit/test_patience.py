@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -210,3 +212,26 @@ def test_memory_and_other_errors_are_tried_again_and_permanent_ones_are_not() ->
 def test_a_reason_is_text_that_postgresql_takes() -> None:
     assert one_line("a\0b\nc\ud800d\x1b[31m") == "a b c d [31m"
     assert len(one_line("x" * 10_000)) == 1001
+
+
+@pytest.mark.timeout(30)
+def test_after_a_round_that_failed_nobody_waits_behind_what_it_left(hold: threading.Event) -> None:
+    """A time limit's signal is raised where the round is watched; its threads hear nothing."""
+    threads = PatientThreads(1, 20)
+
+    def hang(_: int) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        hold.wait(20)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            threads.map(hang, [1])
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert threads.stuck == 1
+    assert threads.map(lambda number: number, [7]) == [7]
+    hold.set()

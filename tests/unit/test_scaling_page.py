@@ -66,11 +66,18 @@ def test_the_database_is_given_what_rows_and_vectors_cost() -> None:
     needs = database_needs(86_400_000, 40, MEASURED, assumed)
     assert needs["cores that write results, busiest hour"] == 2
     assert needs["cores that move vectors to the index, day's mean"] == 1
-    assert needs["WAL, MB a second, busiest hour"] == 20
+    assert needs["WAL without previews, MB a second, busiest hour"] == 20
+    # Four of ten need a preview of 70 kB.
+    assert needs["WAL of previews, GB a day"] == pytest.approx(86.4e6 * 0.4 * 70e3 / 1e9)
     assert needs["vectors kept, millions"] == 864
     assert needs["both, TB kept"] == pytest.approx(864e6 * 3500 / 1e12)
     # 153.6 GB hold 102.4 million vectors of 1,500 bytes.
     assert needs["servers for their memory alone"] == 9
+
+
+def test_there_is_never_one_process_alone() -> None:
+    needs = worker_needs(1000, 100.0, 1, (0.1, 0.2), MEASURED, ASSUMED)
+    assert needs["processes at most 70 % busy: take these"] == 2
 
 
 def test_vectors_grow_with_their_number() -> None:
@@ -91,6 +98,8 @@ def test_what_ends_first_comes_first() -> None:
     ends = limits_of_one(MEASURED, ASSUMED)
     assert [value for _, value in ends] == sorted(value for _, value in ends)
     assert dict(ends)["one janitor, day's mean"] == 1000 * 86_400
+    mean = dict(ends)["WAL with previews, day's mean"]
+    assert mean == pytest.approx(200e6 / (10_000 + 28_000) * 86_400)
     few = dict(limits_of_one(MEASURED, replace(ASSUMED, keep_days=730.0)))
     memory = "memory for the vectors of 730 days"
     assert few[memory] == dict(ends)["memory for the vectors of 365 days"] / 2
@@ -99,7 +108,7 @@ def test_what_ends_first_comes_first() -> None:
 def test_a_process_of_the_simulation_is_as_fast_as_one_was_measured() -> None:
     """At the batch size that was measured; full batches are a little cheaper."""
     rates = scaling.rates_of(MEASURED, ASSUMED)
-    assert 31 / rates.seconds(31) == pytest.approx(MEASURED.uploads_per_second / 2)
+    assert 31 / rates.seconds(31) == pytest.approx(MEASURED.uploads_per_second_single / 2)
 
 
 def test_what_did_not_run_is_named(results: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Annotated, NoReturn
 import typer
 from celery.utils.nodenames import default_nodename, host_format
 
-from db.queries.operators import list_names
+from db.queries.operators import list_accounts
 from db.session import make_engine, transaction
-from errors import HangtagError, UsageError
+from errors import HangtagError, TransientError, UsageError
 from errors.hints import env_hint, program
 from worker.app import LANES, make_app
 from worker.cli.output import note, print_json
@@ -89,11 +89,15 @@ def up(
 
 
 def _has_operator(supervisor: Supervisor) -> bool:
+    """Tell whether somebody may log in; where the database does not say, that nothing is amiss."""
     engine = make_engine(supervisor.environment["HANGTAG_DATABASE_URL"])
-    with transaction(engine) as session:
-        found = bool(list_names(session))
-    engine.dispose()
-    return found
+    try:
+        with transaction(engine) as session:
+            return any(account.active for account in list_accounts(session))
+    except TransientError:  # the supervisor waits for it; a hint is no reason to end
+        return True
+    finally:
+        engine.dispose()
 
 
 def env(data_dir: DataDirOption = DEFAULT_DATA_DIR) -> None:
