@@ -114,8 +114,10 @@ def _show(supervisor: Supervisor, paths: list[Path], drawings: bool) -> None:
     seconds = time.monotonic() - started
     _print_tags(engine, paths, answers, states)
     counts = {name: sum(s.status == name for s in states) for name in ("tagged", "review", "dead")}
+    new = sum(answer.created for answer in answers)
+    took = f"in {seconds:.1f} s" if new else "of an earlier demo"
     console.print(
-        f"{len(paths)} uploads in {seconds:.1f} s: {counts['tagged']} tagged, "
+        f"{len(paths)} uploads {took}: {counts['tagged']} tagged, "
         f"{counts['review']} for review, {counts['dead']} dead."
     )
     if drawings:

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import NoReturn
@@ -178,10 +178,14 @@ def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> No
             limit_statements(session, settings().lease_seconds / 2)
             insert_uploads(session, [uri], source, [external_id], priority)
     except UsageError as error:
-        given = ", ".join(map(reprlib.repr, (uri, source, external_id, priority)))
-        log.error("hangtag.ingest(%s) was refused: %s", given, error)
+        refuse((uri, source, external_id, priority), error)
         return
     announce(_app(), lane_of(priority), 1, settings().batch_size)
+
+
+def refuse(given: Sequence[object], error: Exception) -> None:
+    """Say that a producer's message does not fit; there is nobody to answer to."""
+    log.error("hangtag.ingest(%s) was refused: %s", ", ".join(map(reprlib.repr, given)), error)
 
 
 def _app() -> Celery:

@@ -66,7 +66,7 @@ class Supervisor:
         console_port: int | None = 8080,
     ) -> None:
         self.data_dir = data_dir.absolute()
-        self._settings = settings
+        self._settings = _without_own(settings, self.data_dir)
         self._workers = workers
         self._port = console_port
         self._lock: IO[str] | None = None
@@ -358,6 +358,17 @@ def free_port(wanted: int) -> tuple[int, IO[str]]:
             except OSError:
                 lock.close()
     raise UsageError(f"no free port from {wanted} on; name another with --port")
+
+
+def _without_own(settings: WorkerSettings, data_dir: Path) -> WorkerSettings:
+    """Leave out servers that are this directory's own: a terminal that ran `hangtag env`."""
+    own = {
+        "database_url": EmbeddedPostgres(data_dir).url(),
+        "broker_url": EmbeddedValkey(data_dir).url,
+    }
+    return settings.model_copy(
+        update={name: None for name, url in own.items() if getattr(settings, name) == url}
+    )
 
 
 def _without_password(url: str) -> str:

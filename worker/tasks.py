@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import Any, NoReturn
 
@@ -24,15 +25,25 @@ def process_lane(lane: str) -> None:
     process.answer(backfill=lane == BACKFILL)
 
 
+def _upload(
+    uri: str, source: str, external_id: str | None = None, priority: int = 0
+) -> tuple[str, str, str | None, int]:
+    return uri, source, external_id, priority
+
+
 @shared_task(name="hangtag.ingest", bind=True, max_retries=None)
-def ingest(
-    task: Task, uri: str, source: str, external_id: str | None = None, priority: int = 0
-) -> None:
-    """Hand in an upload, for producers who reach only the broker.
+def ingest(task: Task, *given: Any, **named: Any) -> None:
+    """Hand in an upload, for producers who reach only the broker: see `_upload`.
 
     Without an external_id the message's own id takes its place: it stays the same when the
     message is delivered again, so that is no second upload.
     """
+    try:
+        inspect.signature(_upload).bind(*given, **named)
+    except TypeError as error:  # what a producer forgot, or misspelt
+        process.refuse((*given, *named.items()), error)
+        return
+    uri, source, external_id, priority = _upload(*given, **named)
     if external_id is None or external_id == "":
         external_id = f"celery:{task.request.id}"
     try:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ import pytest
 from tests.conftest import ROOT, SAMPLES, run_sql, wait_until
 
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("HANGTAG_")}
-Up = Callable[[Path], "subprocess.Popen[bytes]"]
+Up = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def up() -> Iterator[Up]:
     """Start `hangtag up` in a folder and wait until it is ready."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def run(folder: Path) -> subprocess.Popen[bytes]:
+    def run(folder: Path, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         folder.mkdir(exist_ok=True)
         with (folder / "up.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "up", "--data-dir", str(folder)],
                 cwd=ROOT,
-                env=CLEAN,
+                env={**CLEAN, **(more or {})},
                 stdout=log,
                 stderr=log,
             )
@@ -149,6 +149,17 @@ def test_who_may_log_in_is_asked_for_until_there_is_somebody(up: Up, tmp_path: P
     second.send_signal(signal.SIGTERM)
     second.wait(60)
     assert "operator add" not in (folder / "up.log").read_text()
+
+
+def test_a_terminal_that_led_to_an_installation_can_start_it_again(up: Up, tmp_path: Path) -> None:
+    """After `eval "$(hangtag env …)"` the variables name its own servers, which are not there."""
+    folder = tmp_path / "data"
+    first = up(folder)
+    led = environment(folder)
+    first.send_signal(signal.SIGTERM)
+    first.wait(60)
+    up(folder, {name: led[name] for name in ("HANGTAG_DATABASE_URL", "HANGTAG_BROKER_URL")})
+    assert "is set" not in (folder / "up.log").read_text()
 
 
 def test_a_folder_without_pictures_ends_with_an_error(up: Up, tmp_path: Path) -> None:

@@ -177,9 +177,7 @@ def test_the_command_needs_no_settings_and_prints_a_json_line_a_picture(folder: 
     ]
     assert [list(row) == KEYS for row in rows] == [True, False, False, True]
     assert rows[1].keys() >= {"path", "error"}
-    assert result.stderr.splitlines() == [
-        f"{folder}: 1 files without a picture's suffix were left out"
-    ]
+    assert result.stderr.splitlines() == [f"{folder}: left out, without a picture's suffix: 1"]
 
 
 def test_predicting_tells_nobody(tmp_path: Path) -> None:

@@ -217,10 +217,13 @@ def listing() -> None:
     folder = settings.weights or WEIGHTS
     known: dict[str, ModelVersion] = {}
     vectors: dict[str, dict[str, Any]] = {}
+    is_asked = settings.database_url is not None
     if settings.database_url:
         with transaction(make_engine(settings.database_url)) as session:
             known = {row.version: row for row in list_models(session)}
             vectors = {row.version: _vectors(session, row.generation) for row in known.values()}
+    if not is_asked:
+        note("HANGTAG_DATABASE_URL is not set: what is on disk, and nothing of a database")
     default = default_version(folder) if (folder / "default").is_file() else None
     on_disk = sorted(path.parent.name for path in folder.glob("*/card.json"))
     for version in sorted({*on_disk, *known}):
@@ -230,7 +233,7 @@ def listing() -> None:
                 "version": version,
                 "on_disk": version in on_disk,
                 "default": version == default,
-                "active": bool(row and row.active),
+                "active": bool(row and row.active) if is_asked else None,
                 "generation": row.generation if row else None,
                 **vectors.get(version, {"fresh": None, "index": None}),
             }

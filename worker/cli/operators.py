@@ -44,7 +44,11 @@ def register(app: typer.Typer) -> None:
 def add(
     name: Annotated[str, typer.Argument(help="Letters, digits, dot, dash, underscore.")],
     password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read the password from standard input, a line of ten characters at least.",
+        ),
     ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Give an existing operator a new password.")

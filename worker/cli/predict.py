@@ -72,7 +72,7 @@ def _collect(things: Sequence[Path]) -> list[Path]:
             found, left_out = list_pictures(thing)
             paths.update(found)
             if left_out:
-                note(f"{thing}: {left_out} files without a picture's suffix were left out")
+                note(f"{thing}: left out, without a picture's suffix: {left_out}")
         else:
             paths.add(thing)
     if not paths:

@@ -74,6 +74,7 @@ def up(
         for line in supervisor.not_ours():
             note(line)
         note(f"Hangtag runs in {supervisor.data_dir}. Console: {supervisor.console_url}")
+        note(f"Logs: {supervisor.data_dir / 'logs'}")
         note(f"In other terminals: {env_hint(data_dir)}")
         if not _has_operator(supervisor):
             note(f"Nobody may log in yet. In one of those: {program()} operator add NAME")

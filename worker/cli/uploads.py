@@ -121,7 +121,7 @@ def _sort_out(things: list[str]) -> tuple[list[Path], list[str], int]:
             found, left_out = list_pictures(path)
             paths += found
             if left_out:
-                note(f"{path}: {left_out} files without a picture's suffix were left out")
+                note(f"{path}: left out, without a picture's suffix: {left_out}")
             if not found:
                 note(f"{path}: no pictures in here")
         elif os.path.lexists(path):  # what is no regular file is refused where it is opened
