@@ -32,7 +32,7 @@ class Graph:
 
 
 #: hnswlib's own defaults: with our graph it does not reach our recall among a million, however wide
-#: it then searches (0.944 with 1,600 candidates).
+#: it then searches (0.944 and 0.971 with 1,600 candidates in two runs).
 HNSWLIBS_OWN = Graph(16, 200)
 
 
