@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
         with Installation(folder / "site", 2, folder / "pictures") as site:
             lab = Laboratory(site, files)
             top = lab.top_rate(4 * number)
-            figures["uploads_per_second_single"] = rounded(top)
+            figures |= {"uploads_per_second_single": rounded(top), "seconds_a_load": seconds}
             lab.rest()
             taken["alone"] = lab.alone(3 if options.quick else 40)
             for load in LOADS:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from benchmarks import report
+from benchmarks.installation import BATCH_SIZE
 from benchmarks.report import rounded
 from errors import UsageError
-from worker.settings import WorkerSettings
 
 DAY_SECONDS = 86_400
 #: Stages that keep a worker process busy; `queue` is a wait.
@@ -171,7 +171,6 @@ def worker_needs(
     """
     mean = per_day / DAY_SECONDS
     peak = mean * a.peak
-    calm = calm_processes(per_day, top, a)
     return {
         "uploads a second, mean": mean,
         "uploads a second, busiest hour": peak,
@@ -179,8 +178,8 @@ def worker_needs(
         "how busy they are, %": 100 * peak / (processes * top),
         "p50 then, s": waits[0],
         "p95 then, s": waits[1],
-        f"processes at most {100 * a.busy:.0f} % busy: take these": calm,
-        "of their work, the network's part in processes": calm * m.predict_share,
+        f"processes at most {100 * a.busy:.0f} % busy: take these": calm_processes(per_day, top, a),
+        "of their work, the network's part in processes": peak / (a.busy * top) * m.predict_share,
         "processes that previews keep busy, day's mean": mean * m.preview_ms / 1000,
     }
 
@@ -234,7 +233,7 @@ def other_needs(per_day: int, m: Measured, a: Assumed) -> Quantities:
     peak, size = mean * a.peak, a.picture_kb * 1e3
     reviews = per_day * m.review_share
     return {
-        "doorbells a second at least, busiest hour": peak / WorkerSettings().batch_size,
+        "doorbells a second at least, busiest hour": peak / BATCH_SIZE,
         "doorbells a second, one for each upload": peak,
         "pictures read, Gbit a second, busiest hour": peak * size * 8 / 1e9,
         "pictures, TB a day": per_day * size / 1e12,

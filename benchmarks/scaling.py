@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from benchmarks import report
+from benchmarks.installation import BATCH_SIZE
 from benchmarks.needs import (
     DAY_SECONDS,
     Assumed,
@@ -34,7 +35,6 @@ from benchmarks.needs import (
 from benchmarks.page import Block, bullet_block, fact_block, quantity_block, write_blocks
 from benchmarks.report import note, percentile, rounded
 from errors import UsageError
-from worker.settings import WorkerSettings
 
 PER_DAY = (1_000_000, 100_000_000, 1_000_000_000)
 VECTORS = PER_DAY
@@ -132,7 +132,7 @@ def rates_of(measured: Measured, assumed: Assumed) -> Rates:
     picture_ms = whole - assumed.batch_ms / measured.uploads_a_batch
     if picture_ms <= 0:
         raise UsageError(f"--batch-ms {assumed.batch_ms}: more than a batch was measured to take")
-    return Rates(assumed.batch_ms, picture_ms, WorkerSettings().batch_size)
+    return Rates(assumed.batch_ms, picture_ms, BATCH_SIZE)
 
 
 def waits_by_load(curve: list[tuple[float, float]]) -> Quantities:
@@ -141,21 +141,23 @@ def waits_by_load(curve: list[tuple[float, float]]) -> Quantities:
 
 
 def check_block(rates: Rates) -> Block:
-    """Set the simulation beside what `latency` measured with two processes, if it did."""
+    """Set the simulation beside what `latency` measured with two processes, if it did.
+
+    Raises UsageError where an older release left less than is needed.
+    """
     found = figures_if_measured("latency")
     if found is None:
         return Block("check", "`./run bench latency` has not run here: nothing to compare with.")
-    simulated = {f"p95 at {100 * x:.0f} % load, ms": 1000 * y for x, y in load_curve(rates, 2)}
-    rows = {
-        name: {"simulated": simulated[name], "measured": float(found[f"p95_ms_at_{load}"])}
-        for load in LATENCY_LOADS
-        if (name := f"p95 at {load} % load, ms") in simulated
-    }
-    turned = {
-        way: {name: values[way] for name, values in rows.items()}
-        for way in ("simulated", "measured")
-    }
-    return quantity_block("check", turned, "two processes")
+    if missing := {"uploads_per_second_single", "seconds_a_load"} - set(found):
+        raise UsageError(f"latency's results have no {min(missing)}: run ./run bench latency first")
+    columns: dict[str, Quantities] = {"simulated": {}, "measured": {}}
+    for load in LATENCY_LOADS:
+        rate = found["uploads_per_second_single"] * load / 100
+        waits = simulate(rates, 2, rate, math.ceil(rate * found["seconds_a_load"]))
+        name = f"p95 at {rate:.0f} uploads a second, ms"
+        columns["simulated"][name] = 1000 * percentile_of(waits, 95)
+        columns["measured"][name] = float(found[f"p95_ms_at_{load}"])
+    return quantity_block("check", columns, "two processes")
 
 
 def simulate(rates: Rates, processes: int, per_second: float, count: int) -> NDArray[np.float64]:

@@ -22,19 +22,22 @@ class Pace:
         self._least = least
         self._seconds = self._SECONDS / self._WATCHFUL
 
-    def note(self, pictures: int, seconds: float) -> None:
-        """Note how long a part took, all threads together, for the pictures that were loaded.
+    def note(self, loaded: int, begun: int, seconds: float) -> None:
+        """Note how long a part took, all threads together, and how many pictures were in it.
 
-        What was not begun or not found took no time, and says nothing of the next ones.
+        Those that fail at once say nothing of the next ones; those that fail late are slow, too.
         """
-        if pictures:
-            self._seconds = seconds / pictures
+        if loaded:
+            self._seconds = seconds / loaded
+        elif begun:
+            self._seconds = max(self._seconds, seconds / begun)
 
     def part_size(self, left: int, is_fresh_expected: bool) -> int:
         """Return how many of the pictures that are left to load next.
 
-        The last part is about as large as the others: a single picture keeps one thread busy.
+        The last part is about as large as the others, and each keeps all threads busy.
         """
         most = self._WATCHFUL if is_fresh_expected else self._ALONE
         size = max(self._least, int(self._SECONDS / max(self._seconds, self._SECONDS / most)))
-        return math.ceil(left / math.ceil(left / size))
+        parts = math.ceil(left / (size - size % self._least))
+        return min(left, math.ceil(left / parts / self._least) * self._least)

@@ -41,7 +41,10 @@ class PatientThreads:
             self._watch_over(round_, min(self._size, len(items)))
         except BaseException as error:  # no further thread, say, or a time limit's signal
             round_.fail(error)
-            self._leave_behind(len(round_.under_way))
+            left = list(round_.under_way.copy().values())
+            for watch in left:
+                ONE_LARGE.give_up(watch)
+            self._leave_behind(len(left))
         return round_.result()
 
     def _watch_over(self, round_: _Round[Item, Outcome], threads: int) -> None:

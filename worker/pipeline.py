@@ -167,8 +167,12 @@ class Pipeline:
             part = claims[first : first + size]
             outcomes += with_claims(part, self._threads.map(partial(self._load, batch), part))
             if is_old:
-                loaded_now = sum(isinstance(outcome, Loaded) for outcome in outcomes[first:])
-                self._pace.note(loaded_now, time.monotonic() - began)
+                new = outcomes[first:]
+                self._pace.note(
+                    sum(isinstance(outcome, Loaded) for outcome in new),
+                    sum(not isinstance(outcome, Unbegun) for outcome in new),
+                    time.monotonic() - began,
+                )
                 self._let_fresh_pass(batch)
         loaded = [o for o in outcomes if isinstance(o, Loaded)]
         try:

@@ -29,6 +29,7 @@ from models.card import WEIGHTS
 from models.predictor import Predictor
 from worker.app import BACKFILL, INGEST
 from worker.bell import announce, has_messages, lane_of, ring
+from worker.failures import one_line
 from worker.health import note_progress
 from worker.pipeline import Pipeline
 from worker.previews import Drawer
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: What a child ends with that could not get rid of a picture.
 EXIT_STUCK = 75
+#: Arguments of a refused message that are logged, each cut short.
+_SHOWN = 5
 #: How much of a lease a process works on for one bell, batch after batch, without the broker.
 #: Celery ends a task with the lease, so a last batch has all but this much of its own.
 _BELL_SHARE = 1 / 60
@@ -185,7 +188,8 @@ def hand_in(uri: str, source: str, external_id: str | None, priority: int) -> No
 
 def refuse(given: Sequence[object], error: Exception) -> None:
     """Say that a producer's message does not fit; there is nobody to answer to."""
-    log.error("hangtag.ingest(%s) was refused: %s", ", ".join(map(reprlib.repr, given)), error)
+    shown = [reprlib.repr(value) for value in given[:_SHOWN]] + ["…"] * (len(given) > _SHOWN)
+    log.error("hangtag.ingest(%s) was refused: %s", ", ".join(shown), one_line(str(error)))
 
 
 def _app() -> Celery:

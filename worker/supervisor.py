@@ -362,13 +362,14 @@ def free_port(wanted: int) -> tuple[int, IO[str]]:
 
 def _without_own(settings: WorkerSettings, data_dir: Path) -> WorkerSettings:
     """Leave out servers that are this directory's own: a terminal that ran `hangtag env`."""
-    own = {
-        "database_url": EmbeddedPostgres(data_dir).url(),
-        "broker_url": EmbeddedValkey(data_dir).url,
-    }
-    return settings.model_copy(
-        update={name: None for name, url in own.items() if getattr(settings, name) == url}
-    )
+    own: dict[str, None] = {}
+    # Others' servers are asked for nothing: root may have nobody to run PostgreSQL as.
+    named = settings.database_url or ""
+    if "?host=" in named and named == EmbeddedPostgres(data_dir).url():
+        own["database_url"] = None
+    if settings.broker_url == EmbeddedValkey(data_dir).url:
+        own["broker_url"] = None
+    return settings.model_copy(update=own)
 
 
 def _without_password(url: str) -> str:

@@ -32,7 +32,7 @@ def _upload(
 
 
 @shared_task(name="hangtag.ingest", bind=True, max_retries=None)
-def ingest(task: Task, *given: Any, **named: Any) -> None:
+def ingest(task: Task, /, *given: Any, **named: Any) -> None:
     """Hand in an upload, for producers who reach only the broker: see `_upload`.
 
     Without an external_id the message's own id takes its place: it stays the same when the

@@ -124,7 +124,7 @@ def test_where_no_fresh_uploads_are_expected_it_is_looked_less_often(
     """The end of each part leaves a core idle for a moment: 2 % of a back catalogue's time."""
     small = settings.model_copy(update={"batch_size": 16})
     pipeline, batches = noting(engine, small, predictor)
-    pipeline._pace.note(1, 0.001)  # a machine with other work would be too slow for 16
+    pipeline._pace.note(1, 1, 0.001)  # a machine with other work would be too slow for 16
     flood(pipeline, small, submit)
     assert pipeline.run_batch(backfill=True).written == 16
     assert batches == [5, 5, 16]
@@ -153,7 +153,7 @@ def test_of_slow_pictures_fewer_are_loaded_before_it_is_looked(
     monkeypatch.setattr(pipeline._threads, "map", map_noting)
     submit("old", 14, -1)
     assert pipeline.run_batch(backfill=True).written == 14
-    assert sizes == [7, 2, 2, 2, 1]
+    assert sizes == [8, 2, 2, 2]
 
 
 def test_pictures_that_there_is_no_time_for_are_not_taken_for_fast_ones(
@@ -164,11 +164,11 @@ def test_pictures_that_there_is_no_time_for_are_not_taken_for_fast_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where they are so slow the next batch would begin with 32 of them."""
-    own = settings.model_copy(update={"lease_seconds": 3.0})
+    own = settings.model_copy(update={"lease_seconds": 6.0})
     pipeline, _ = noting(engine, own, predictor)
     read = PictureStore.read
     monkeypatch.setattr(
-        PictureStore, "read", lambda store, uri: (time.sleep(0.4), read(store, uri))[1]
+        PictureStore, "read", lambda store, uri: (time.sleep(0.8), read(store, uri))[1]
     )
     submit("old", 14, -1)
     report = pipeline.run_batch(backfill=True)

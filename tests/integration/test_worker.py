@@ -205,6 +205,8 @@ def test_a_bad_task_message_harms_nobody(
     for few in ([], ["file:///a"]):
         producer.send_task("hangtag.ingest", args=few, queue="ingest")
     producer.send_task("hangtag.ingest", kwargs={"url": "file:///a", "source": "s"}, queue="ingest")
+    producer.send_task("hangtag.ingest", args=[0] * 100_000, queue="ingest")
+    producer.send_task("hangtag.ingest", kwargs={"u" * 1_000_000: "x"}, queue="ingest")
     producer.send_task("hangtag.unknown", args=[], queue="ingest")
     for odd in (
         [{"a": 1}, "s", "1"],
@@ -232,7 +234,7 @@ def test_a_bad_task_message_harms_nobody(
         wait_until(lambda: queue.llen("ingest") + queue.hlen("unacked") == 0, what="all acks")
         assert queue.llen(UNREADABLE) == len(NO_MESSAGES)
     log = (tmp_path / "worker-0.log").read_text()
-    assert log.count("was refused: ") == 13
+    assert log.count("was refused: ") == 15
     assert "Retry in" not in log
     assert len(log) < 40_000
 

@@ -220,8 +220,13 @@ def test_after_a_round_that_failed_nobody_waits_behind_what_it_left(hold: thread
     threads = PatientThreads(1, 20)
 
     def hang(_: int) -> None:
-        os.kill(os.getpid(), signal.SIGUSR1)
-        hold.wait(20)
+        with ONE_LARGE.turn():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            hold.wait(20)
+
+    def take_a_turn(number: int) -> int:
+        with ONE_LARGE.turn():
+            return number
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -233,5 +238,5 @@ def test_after_a_round_that_failed_nobody_waits_behind_what_it_left(hold: thread
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert threads.stuck == 1
-    assert threads.map(lambda number: number, [7]) == [7]
+    assert threads.map(take_a_turn, [7]) == [7]
     hold.set()

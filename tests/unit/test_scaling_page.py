@@ -165,8 +165,13 @@ def test_the_simulation_stands_beside_what_latency_measured(
     assert "has not run" in scaling.check_block(rates).text
     figures = {f"p95_ms_at_{load}": 10.0 * load for load in (10, 50, 90)}
     (results / "latency.json").write_text(json.dumps({"figures": figures}))
+    with pytest.raises(UsageError, match="bench latency first"):
+        scaling.check_block(rates)
+    figures |= {"uploads_per_second_single": 200.0, "seconds_a_load": 15.0}
+    (results / "latency.json").write_text(json.dumps({"figures": figures}))
     rows = scaling.check_block(rates).rows
     assert [row["measured"] for row in rows] == [100, 500, 900]
+    assert "100 uploads a second" in str(rows[1]["what"])
     assert all(float(str(row["simulated"])) >= 1000 * rates.seconds(1) for row in rows)
 
 

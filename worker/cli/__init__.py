@@ -59,7 +59,8 @@ def main() -> None:
         sys.exit(2 if error.code == "usage" else 1)
     except TyperException as error:  # arguments that do not fit; no message where help was shown
         if message := " ".join(error.format_message().split()):
-            print(f"hangtag: {message.rstrip('.')}. See --help", file=sys.stderr)
+            end = "" if message[-1] in ".?!" else "."
+            print(f"hangtag: {message}{end} See --help", file=sys.stderr)
         sys.exit(error.exit_code)
     except Abort:
         sys.exit(130)
