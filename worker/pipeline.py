@@ -6,34 +6,29 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from db.queries.models import ModelVersion, get_active_model
 from db.queries.previews import require_previews_later
-from db.queries.results import Result, write_results
+from db.queries.results import Result
 from db.queries.uploads import (
     Claim,
     claim_uploads,
     count_due,
     is_fresh_due,
-    mark_dead,
-    mark_finished,
-    mark_pending,
-    return_claims,
 )
 from db.session import transaction
-from errors import HangtagError, TransientError, UsageError
+from errors import HangtagError, TransientError
 from models.pictures import decode
 from models.predictor import Prediction, Predictor
 from models.transforms import to_pixels
 from worker.arrivals import Arrivals
-from worker.failures import describe, kept
+from worker.failures import kept
 from worker.outcomes import (
     BatchReport,
     Failed,
@@ -45,10 +40,11 @@ from worker.outcomes import (
 )
 from worker.pace import Pace
 from worker.patience import PatientThreads
-from worker.routing import REVIEW, to_result
+from worker.routing import to_result
 from worker.settings import WorkerSettings
 from worker.stages import StageTimes
 from worker.storage import PictureStore
+from worker.writer import Writer
 
 log = logging.getLogger(__name__)
 Written = TypeVar("Written")
@@ -106,6 +102,7 @@ class Pipeline:
         self._model: Model | None = None
         self._fresh = Arrivals()
         self._pace = Pace(settings.decode_threads)
+        self._writer = Writer(engine, settings)
         self._store = PictureStore(
             settings.require_store(), settings.file_roots, settings.max_bytes
         )
@@ -139,9 +136,9 @@ class Pipeline:
         found = Outcomes()
         for first in range(0, len(batch.claims), _PREDICTED):
             self._work(batch, batch.claims[first : first + _PREDICTED], found)
-        handed_back = self._hand_back(found.unbegun)
+        handed_back = self._writer.hand_back(found.unbegun)
         with batch.times.measure("write"):
-            written = self._write(batch.model, found.done, found.failed)
+            written = self._writer.write(batch.model, found.done, found.failed)
         report = replace(written, claimed=len(batch.claims), handed_back=handed_back)
         self._note(report.claimed, batch.times)
         log.info(
@@ -273,20 +270,6 @@ class Pipeline:
             size -= size % _EVEN
         return size, waiting > size
 
-    def _hand_back(self, claims: Sequence[Claim]) -> int:
-        if not claims:
-            return 0
-
-        def hand_back() -> int:
-            with transaction(self._engine) as session:
-                return return_claims(session, claims)
-
-        try:
-            return _once_more(hand_back)
-        except TransientError as error:  # their neighbours' work is done and wants to be written
-            log.error("%d uploads wait for their lease to run out: %s", len(claims), error)
-            return 0
-
     def _load(self, batch: _Batch, claim: Claim) -> LoadOutcome:
         if self._is_stopping() or self._is_over(batch):
             return Unbegun(claim)
@@ -323,80 +306,6 @@ class Pipeline:
             return to_result(one.claim, prediction, model.predictor.card)
         except Exception as error:  # numbers that are none concern this picture alone
             return Failed(one.claim, error)
-
-    def _write(
-        self,
-        model: Model,
-        done: Sequence[tuple[Claim, Result]],
-        failed: Sequence[Failed[Claim]],
-    ) -> BatchReport:
-        """Write all outcomes; one that cannot be written costs the others nothing."""
-        try:
-            return _once_more(lambda: self._write_together(model, done, failed))
-        except (UsageError, DBAPIError, MemoryError) as error:
-            if not done:
-                raise
-            log.exception("%d results cannot be written together", len(done))
-            refused = (
-                error
-                if isinstance(error, MemoryError)
-                else TransientError(f"the database refused the result: {error}")
-            )
-        if len(done) == 1:
-            return self._write_together(model, [], [*failed, Failed(done[0][0], refused)])
-        reports = [self._write(model, [one], []) for one in done]
-        reports.append(self._write_together(model, [], failed))
-        return BatchReport(*(sum(values) for values in zip(*map(astuple, reports), strict=True)))
-
-    def _write_together(
-        self,
-        model: Model,
-        done: Sequence[tuple[Claim, Result]],
-        failed: Sequence[Failed[Claim]],
-    ) -> BatchReport:
-        """Write all outcomes in one transaction; only claims that still hold are written."""
-        outcomes = [
-            (claim, "review" if result.decision == REVIEW else "tagged") for claim, result in done
-        ]
-        with transaction(self._engine) as session:
-            held = mark_finished(session, outcomes)
-            write_results(
-                session,
-                [result for _, result in done if result.upload_id in held],
-                model.predictor.card.version,
-                model.generation,
-                first={claim.id for claim, _ in done if claim.attempt == 1},
-            )
-            for failure in failed:
-                code, error = describe(failure.error)
-                claim = failure.claim
-                if code is not None:
-                    mark_dead(session, claim, code, error)
-                elif claim.tries >= self._settings.max_attempts:
-                    mark_dead(session, claim, "attempts_exhausted", error)
-                else:
-                    delay = self._settings.retry_seconds * 2 ** (claim.tries - 1)
-                    mark_pending(session, [claim], error, delay)
-        return BatchReport(
-            claimed=len(done) + len(failed),
-            written=len(held),
-            failed=len(failed),
-            superseded=len(outcomes) - len(held),
-        )
-
-
-def _once_more(write: Callable[[], Written]) -> Written:
-    """Write, and again where the connection was lost since the claim: the work is done by now.
-
-    Nothing is written twice: the fence holds for one of them.
-    """
-    try:
-        return write()
-    except TransientError as error:
-        if error.code != "database_unavailable":
-            raise
-        log.warning("%s; once more, on a new connection", error)
-        return write()
 
 
 def _require_active(session: Session) -> ModelVersion:

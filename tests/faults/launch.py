@@ -26,6 +26,7 @@ import worker.pipeline
 import worker.previews
 import worker.process
 import worker.storage
+import worker.writer
 from db.queries.uploads import Claim
 from worker.cli import main
 
@@ -112,7 +113,7 @@ def finish_any_attempt(session: Session, outcomes: Sequence[tuple[Claim, str]]) 
 
 def tell_the_attempt(name: str) -> None:
     """Let a statement that ends claims say which attempts it speaks for; see `checker.AUDIT`."""
-    end = getattr(worker.pipeline, name)
+    end = getattr(worker.writer, name)
 
     def telling(session: Session, claims: Any, *more: Any) -> Any:
         given = [claims] if isinstance(claims, Claim) else claims
@@ -123,7 +124,7 @@ def tell_the_attempt(name: str) -> None:
         )
         return end(session, claims, *more)
 
-    setattr(worker.pipeline, name, telling)
+    setattr(worker.writer, name, telling)
 
 
 def wait_for_late_pictures() -> None:
@@ -154,9 +155,9 @@ def prepare(off: str) -> None:
     if SLOW_HAND_IN in os.environ:
         hand_in_slowly()
     if off == "fence":
-        worker.pipeline.mark_finished = finish_without_fence
+        worker.writer.mark_finished = finish_without_fence
     if off == "attempt":
-        worker.pipeline.mark_finished = finish_any_attempt
+        worker.writer.mark_finished = finish_any_attempt
     for name in ("mark_finished", "mark_dead", "mark_pending", "return_claims"):
         tell_the_attempt(name)
     if off == "late_ack":

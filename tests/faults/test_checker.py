@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
-import worker.pipeline
+import worker.writer
 from db.queries.uploads import Claim, claim_uploads, insert_uploads, mark_finished, reap_expired
 from db.session import transaction
 from tests.faults import launch
@@ -33,7 +33,7 @@ def findings_after(owner: Engine) -> Findings:
         assert reap_expired(session, 5).returned == 1
     claimed(owner, "second", 60.0)
     with transaction(owner) as session:
-        worker.pipeline.mark_finished(session, [(first, "tagged")])
+        worker.writer.mark_finished(session, [(first, "tagged")])
     return found_in(owner)
 
 
@@ -51,7 +51,7 @@ def test_a_claim_that_another_attempt_ends_is_superseded(
 ) -> None:
     """One final state and one set of tags would look right, whoever wrote them."""
     end = mark_finished if fence else launch.finish_any_attempt
-    monkeypatch.setattr(worker.pipeline, "mark_finished", end)
+    monkeypatch.setattr(worker.writer, "mark_finished", end)
     launch.tell_the_attempt("mark_finished")
     found = findings_after(engine)
     ended = "attempt 1 ended it, processing by attempt 2"

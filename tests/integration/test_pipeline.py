@@ -239,7 +239,7 @@ def test_a_hand_back_that_fails_costs_what_is_done_nothing(
     def refuse(*_: object) -> int:
         raise TransientError("the database is away")
 
-    monkeypatch.setattr("worker.pipeline.return_claims", refuse)
+    monkeypatch.setattr("worker.writer.return_claims", refuse)
     stops = iter([False, True, True])
     submit(engine, [store_of(settings).put(SAMPLES / name).uri for name in GOOD])
     own = settings.model_copy(update={"decode_threads": 1})
